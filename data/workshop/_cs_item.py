@@ -1,0 +1,28 @@
+"""What a computer-science kind draws, and the distractors that several kinds share."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(frozen=True)
+class Item:
+    question: str
+    right: str
+    wrongs: tuple[str, ...]  # typical mistakes, at least three of them other than the right answer
+
+
+Draw = Callable[[Random], Item]
+
+
+def item(question: str, right: object, mistakes: Iterable[object]) -> Item:
+    """An item whose mistakes are made distinct; one of them may happen to equal the right answer and goes."""
+    wrongs = dict.fromkeys(map(str, mistakes))
+    wrongs.pop(str(right), None)
+    return Item(question, str(right), tuple(wrongs))
+
+
+def near(number: int, rng: Random, step: int = 1) -> list[int]:
+    """Three numbers around a right one, which may be any of the four in order of size."""
+    rank = rng.randrange(min(4, number // step + 1))  # nothing below zero
+    return [number + step * offset for offset in range(-rank, 4 - rank) if offset]

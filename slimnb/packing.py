@@ -1,0 +1,114 @@
+"""Several sequences in one row of tokens, each blind to the others. Shared by scoring and training.
+
+A row holds segments. Segment STEM is seen by every segment behind it; any other segment sees the stem, itself and
+nothing else. Position ids count from the row's start through the stem and restart behind it in each segment, so every
+segment is computed as if it stood alone behind the stem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+STEM, PAD = 0, -1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One packed row.
+
+    ids, positions, segments: lists of equal length. targets[i] is (place, token): the hidden state at `place` in the
+    row predicts `token`; owner[i] says whose token that is.
+    """
+
+    ids: list[int]
+    positions: list[int]
+    segments: list[int]
+    targets: list[tuple[int, int]]
+    owners: list[int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of equal length L, padded on the right. B rows, K targets in all."""
+
+    ids: torch.Tensor  # [B, L] int64
+    positions: torch.Tensor  # [B, L] int64
+    segments: torch.Tensor  # [B, L] int64
+    rows: torch.Tensor  # [K] int64: the row of each target
+    places: torch.Tensor  # [K] int64: the place in the row whose hidden state predicts the target
+    targets: torch.Tensor  # [K] int64: the token
+    owners: torch.Tensor  # [K] int64
+
+    def mask(self, dtype: torch.dtype, prefix: int = 0) -> torch.Tensor:
+        """Additive attention mask [B, 1, L, prefix + L]: 0 where a token may look, the lowest number elsewhere.
+
+        Args:
+            prefix: tokens of a key/value cache in front of the row, seen by all.
+        """
+        length = self.ids.shape[1]
+        place = torch.arange(length, device=self.ids.device)
+        earlier = place[:, None] >= place[None, :]
+        query, key = self.segments[:, :, None], self.segments[:, None, :]
+        seen = earlier & ((key == STEM) | (key == query))
+        if prefix:
+            seen = torch.nn.functional.pad(seen, (prefix, 0), value=True)
+        mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+
+
+def collate(rows: list[Row], pad_id: int, device: torch.device) -> Batch:
+    """Pad rows to one length and gather their targets."""
+    length = max(len(row.ids) for row in rows)
+
+    def padded(lists: list[list[int]], value: int) -> torch.Tensor:
+        return torch.tensor([values + [value] * (length - len(values)) for values in lists], device=device)
+
+    targets = [(r, place, token) for r, row in enumerate(rows) for place, token in row.targets]
+    at, places, tokens = torch.tensor(targets, device=device).reshape(-1, 3).unbind(1)
+    return Batch(
+        ids=padded([row.ids for row in rows], pad_id),
+        positions=padded([row.positions for row in rows], 0),
+        segments=padded([row.segments for row in rows], PAD),
+        rows=at,
+        places=places,
+        targets=tokens,
+        owners=torch.tensor([owner for row in rows for owner in row.owners], device=device),
+    )
+
+
+def target_logits(model: Any, batch: Batch, cache: Any = None) -> torch.Tensor:
+    """The logits [K, vocabulary] that predict each target, in the model's dtype.
+
+    The output head, the largest matrix product of a small model, is applied to these K places only.
+
+    Args:
+        cache: key/value cache of a prefix in front of every row of the batch; None for none.
+    """
+    prefix = cache.get_seq_length() if cache is not None else 0
+    with only_at(model, batch.rows, batch.places):
+        return model(
+            input_ids=batch.ids,
+            attention_mask=batch.mask(model.dtype, prefix),
+            position_ids=batch.positions + prefix,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).logits[0]
+
+
+@contextmanager
+def only_at(model: Any, rows: torch.Tensor, places: torch.Tensor) -> Iterator[None]:
+    """Within the block the model's output head sees hidden states [1, K, H] at (rows, places) only.
+
+    A hook in front of the head, so that whatever a model does behind it (soft-capping, scaling) still happens.
+    """
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, args: (args[0][rows, places][None], *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
