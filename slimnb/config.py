@@ -190,7 +190,9 @@ def make_run_config(
         }  # fmt: skip
         if method == "full":
             if rank is not None or alpha is not None or targets is not None:
-                raise SlimnbError("method full trains all weights: --rank, --alpha and --targets do not apply")
+                raise SlimnbError(
+                    "method full trains all weights: --rank, --alpha and --targets do not apply"
+                )
         else:
             lora: dict[str, Any] = {}
             if rank is not None:
@@ -238,9 +240,7 @@ class StudyConfig(Frozen):
             configs.append(make_run_config(method="base", **shared))
         trained = [method for method in METHODS if method in self.methods and method != "base"]
         for data, seed, method in itertools.product(self.train_on, self.seeds, trained):
-            configs.append(
-                make_run_config(method=method, train_on=data, seed=seed, **shared, **self.options)
-            )
+            configs.append(make_run_config(method=method, train_on=data, seed=seed, **shared, **self.options))
         return configs
 
 

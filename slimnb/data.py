@@ -279,7 +279,9 @@ def _from_hub(data_set: DataSet, split: str) -> Iterator[tuple[str, Any]]:
         try:
             fields = data_set.from_hub(dict(row))
         except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise SlimnbError(f"{where}: not in the expected form ({type(error).__name__}: {error})") from error
+            raise SlimnbError(
+                f"{where}: not in the expected form ({type(error).__name__}: {error})"
+            ) from error
         yield where, fields
 
 

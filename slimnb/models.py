@@ -17,6 +17,7 @@ from platformdirs import user_cache_path
 from slimnb.config import Dtype, FourBit, Lora
 from slimnb.errors import SlimnbError
 from slimnb.offline_models import OFFLINE_MODELS
+from slimnb.quiet import known_noise_hidden
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,17 @@ def load_model(
         require_four_bit()
     place = get_model(name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    options: dict[str, Any] = {"dtype": getattr(torch, dtype), "use_safetensors": True, "local_files_only": True}
+    options: dict[str, Any] = {
+        "dtype": getattr(torch, dtype),
+        "use_safetensors": True,
+        "local_files_only": True,
+    }
     if four_bit is not None:
         options |= {"quantization_config": _bitsandbytes(four_bit, dtype), "device_map": {"": device}}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(place, **options)
+        with known_noise_hidden():
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(place, **options)
     except (OSError, ValueError, KeyError) as error:
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
     if four_bit is None:
@@ -111,7 +117,8 @@ def add_lora(loaded: LoadedModel, lora: Lora, seed: int) -> LoadedModel:
         task_type=TaskType.CAUSAL_LM,
     )  # fmt: skip
     try:
-        model = get_peft_model(loaded.model, config)
+        with known_noise_hidden():
+            model = get_peft_model(loaded.model, config)
     except ValueError as error:
         raise SlimnbError(f"LoRA targets {lora.targets!r} do not fit {loaded.name}: {error}") from error
     return LoadedModel(model, loaded.tokenizer, loaded.name, loaded.weights_sha256)
@@ -129,7 +136,8 @@ def load_adapter(loaded: LoadedModel, adapter: Path) -> LoadedModel:
         if not (adapter / needed).is_file():
             raise SlimnbError(f"{adapter}: no {needed}, so not a PEFT adapter in safetensors")
     try:
-        model = PeftModel.from_pretrained(loaded.model, str(adapter), local_files_only=True)
+        with known_noise_hidden():
+            model = PeftModel.from_pretrained(loaded.model, str(adapter), local_files_only=True)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise SlimnbError(f"{adapter}: does not fit {loaded.name}: {error}") from error
     model.eval()
@@ -143,10 +151,11 @@ def require_four_bit() -> None:
         SlimnbError: it does not, with its reason.
     """
     try:
-        from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+        with known_noise_hidden():
+            from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        dequantize_4bit(*quantize_4bit(torch.ones(64, 64, device=device), quant_type="nf4"))
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            dequantize_4bit(*quantize_4bit(torch.ones(64, 64, device=device), quant_type="nf4"))
     except Exception as error:
         raise SlimnbError(
             f"QLoRA needs bitsandbytes, which cannot run on this machine ({type(error).__name__}: {error}). "

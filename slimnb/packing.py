@@ -2,7 +2,7 @@
 
 A row holds segments. Segment STEM is seen by every segment behind it; any other segment sees the stem, itself and
 nothing else. Position ids count from the row's start through the stem and restart behind it in each segment, so every
-segment is computed as if it stood alone behind the stem.
+segment is computed as if it stood alone behind the stem. A row that is all stem is an ordinary causal sequence.
 """
 
 from __future__ import annotations
@@ -44,12 +44,17 @@ class Batch:
     targets: torch.Tensor  # [K] int64: the token
     owners: torch.Tensor  # [K] int64
 
-    def mask(self, dtype: torch.dtype, prefix: int = 0) -> torch.Tensor:
+    def mask(self, dtype: torch.dtype, prefix: int = 0) -> torch.Tensor | None:
         """Additive attention mask [B, 1, L, prefix + L]: 0 where a token may look, the lowest number elsewhere.
+
+        None for plain causal rows: padding on the right is behind every token, and the models' own causal attention
+        is faster than one with a mask.
 
         Args:
             prefix: tokens of a key/value cache in front of the row, seen by all.
         """
+        if not bool((self.segments > STEM).any()):
+            return None
         length = self.ids.shape[1]
         place = torch.arange(length, device=self.ids.device)
         earlier = place[:, None] >= place[None, :]
@@ -79,6 +84,21 @@ def collate(rows: list[Row], pad_id: int, device: torch.device) -> Batch:
         targets=tokens,
         owners=torch.tensor([owner for row in rows for owner in row.owners], device=device),
     )
+
+
+def by_length(lengths: list[int], budget: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, longest first, each of at most `budget` tokens after padding.
+
+    A single sequence longer than the budget makes a batch of its own.
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
 
 
 def target_logits(model: Any, batch: Batch, cache: Any = None) -> torch.Tensor:

@@ -1,12 +1,12 @@
 """The run folder: what a run leaves behind, written atomically, found and read again. Imports no torch.
 
-    RUNS/STUDY/RUN_ID/
-      run.json            status, lineage, scores, costs; `completed` is written last
-      config.json         the resolved configuration, never changed after the start
-      environment.json    versions, hardware, commit, hashes of weights and data
-      metrics.jsonl       one line an optimizer step
-      eval/BENCHMARK/     items.parquet (one row an item, no benchmark text) and result.json
-      adapter/ or model/  what was trained: a PEFT directory, or all weights after full fine-tuning
+RUNS/STUDY/RUN_ID/
+  run.json            status, lineage, scores, costs; `completed` is written last
+  config.json         the resolved configuration, never changed after the start
+  environment.json    versions, hardware, commit, hashes of weights and data
+  metrics.jsonl       one line an optimizer step
+  eval/BENCHMARK/     items.parquet (one row an item, no benchmark text) and result.json
+  adapter/ or model/  what was trained: a PEFT directory, or all weights after full fine-tuning
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,7 @@ class RunFolder:
         self.path = path
         self.config = config
         self.record = record
+        self._saving = threading.Lock()
 
     @classmethod
     def create(cls, root: Path, study: str, config: RunConfig) -> RunFolder:
@@ -188,7 +190,8 @@ class RunFolder:
         return cls(path, load_run_config(path / "config.json"), record)
 
     def save(self) -> None:
-        write_json(self.path / "run.json", self.record.model_dump(mode="json"))
+        with self._saving:  # the heartbeat's thread saves too
+            write_json(self.path / "run.json", self.record.model_dump(mode="json"))
 
     def beat(self) -> None:
         """Say that the run is alive."""

@@ -7,14 +7,14 @@ where a token is predicted, and normalized in float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from slimnb.benchmarks import ChoiceItem
-from slimnb.packing import STEM, Row, collate, target_logits
+from slimnb.packing import STEM, Row, by_length, collate, target_logits
 from slimnb.tokens import encode_pair
 
 TOKEN_BUDGET = 2048
@@ -45,7 +45,9 @@ def score_choices(
     Args:
         advance: called with the number of items just scored.
     """
-    encoded = [[encode_pair(tokenizer, item.prompt, f" {choice}") for choice in item.choices] for item in items]
+    encoded = [
+        [encode_pair(tokenizer, item.prompt, f" {choice}") for choice in item.choices] for item in items
+    ]
     rows = [pack(choices) for choices in encoded]
     scores: list[ChoiceScores | None] = [None] * len(items)
     device = next(model.parameters()).device
@@ -85,21 +87,6 @@ def pack(choices: list[tuple[list[int], int]]) -> Row:
             row.targets.append((place, ids[index]))
             row.owners.append(owner)
     return row
-
-
-def by_length(lengths: list[int], budget: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, longest first, each of at most `budget` tokens after padding.
-
-    A single sequence longer than the budget makes a batch of its own.
-    """
-    batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
 
 
 def target_log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

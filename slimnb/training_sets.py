@@ -61,9 +61,7 @@ _ALL = [
     TrainingSet("alpaca", "alpaca", _instruction),
     TrainingSet("dolly", "dolly", _instruction),
     TrainingSet("code_alpaca", "code_alpaca", _instruction),
-    TrainingSet(
-        "workshop_commonsense", "workshop_commonsense", _like(get_benchmark("workshop_commonsense"))
-    ),
+    TrainingSet("workshop_commonsense", "workshop_commonsense", _like(get_benchmark("workshop_commonsense"))),
     TrainingSet("workshop_math", "workshop_math", _like(get_benchmark("workshop_math"))),
     TrainingSet("workshop_cs", "workshop_cs", _like(get_benchmark("workshop_cs"))),
 ]

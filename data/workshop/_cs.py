@@ -1,6 +1,7 @@
 """workshop_cs: computer-science questions with four choices in the schema of cais/mmlu."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from random import Random
 
 import _cs_code
@@ -14,7 +15,7 @@ ROWS_PER_KIND = {"train": 20, "test": 8}  # multiples of four, so that right ans
 TOTAL = sum(ROWS_PER_KIND.values())
 MOST_TRIES = 100_000  # far more than any kind needs; only a mistaken kind reaches it
 
-COMPUTED = {draw.__name__: draw for module in (_cs_numbers, _cs_structures, _cs_code) for draw in module.KINDS}
+COMPUTED = {draw.__name__: draw for draw in (*_cs_numbers.KINDS, *_cs_structures.KINDS, *_cs_code.KINDS)}
 
 
 def computed_items(kind: str, rng: Random) -> list[Item]:
@@ -34,20 +35,34 @@ def fact_items(kind: str, rng: Random) -> list[Item]:
     return [item(question, facts[question], facts.values()) for question in rng.sample(list(facts), TOTAL)]
 
 
-def even_positions(rng: Random) -> list[int]:
-    """A place for each right answer, each of the four places equally often in train and in test."""
-    halves = [[place for place in range(4) for _ in range(size // 4)] for size in ROWS_PER_KIND.values()]
-    for places in halves:
-        rng.shuffle(places)
-    return [place for places in halves for place in places]
+def size(choice: str) -> float:
+    """The value of a number; the length of any other choice."""
+    try:
+        return float(choice)
+    except ValueError:
+        return len(choice)
+
+
+def pick_wrongs(drawn: Item, smaller: int, rng: Random) -> list[str]:
+    """Three distractors, as nearly as can be `smaller` of them smaller than the right answer."""
+    triples = list(combinations(rng.sample(drawn.wrongs, len(drawn.wrongs)), 3))
+    right = size(drawn.right)
+    return list(min(triples, key=lambda wrongs: abs(sum(size(wrong) < right for wrong in wrongs) - smaller)))
+
+
+def even_ranks(rng: Random) -> list[int]:
+    """A number from 0 to 3 for each row, each equally often in train and in test."""
+    parts = ([*range(4)] * (rows // 4) for rows in ROWS_PER_KIND.values())
+    return [rank for part in parts for rank in rng.sample(part, len(part))]
 
 
 def rows_of(kind: str) -> list[Row]:
     rng = Random(f"{SEED}:{kind}")
     items = computed_items(kind, rng) if kind in COMPUTED else fact_items(kind, rng)
     rows = []
-    for drawn, place in zip(items, even_positions(rng), strict=True):
-        choices = rng.sample(drawn.wrongs, 3)
+    # Neither the place nor the size of the right answer may give it away.
+    for drawn, place, smaller in zip(items, even_ranks(rng), even_ranks(rng), strict=True):
+        choices = pick_wrongs(drawn, smaller, rng)
         choices.insert(place, drawn.right)
         rows.append({"question": drawn.question, "subject": kind, "choices": choices, "answer": place})
     return rows
@@ -55,6 +70,6 @@ def rows_of(kind: str) -> list[Row]:
 
 def problems(split: str) -> Iterator[tuple[str, Row]]:
     """Yield (kind, row) for every row of a split, in file order."""
-    size = ROWS_PER_KIND["train"]
-    part = slice(None, size) if split == "train" else slice(size, None)
+    border = ROWS_PER_KIND["train"]
+    part = slice(None, border) if split == "train" else slice(border, None)
     return interleave({kind: rows_of(kind)[part] for kind in (*COMPUTED, *FACTS)}, split)

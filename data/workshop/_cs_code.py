@@ -22,12 +22,12 @@ def numbers(rng: Random, count: int, largest: int = 20) -> list[int]:
 
 def integer_division(rng: Random) -> Item:
     a, b = rng.randint(11, 60), rng.randint(3, 9)
-    return prints(f"print({a} // {b})", a // b, [round(a / b, 1), a % b, *near(a // b, rng)])
+    return prints(f"print({a} // {b})", a // b, [round(a / b, 1), a % b, *near(a // b)])
 
 
 def modulo(rng: Random) -> Item:
     a, b = rng.randint(11, 60), rng.randint(4, 12)
-    return prints(f"print({a} % {b})", a % b, [a // b, b - a % b, *near(a % b, rng)])
+    return prints(f"print({a} % {b})", a % b, [a // b, b - a % b, *near(a % b)])
 
 
 def list_indexing(rng: Random) -> Item:
@@ -53,7 +53,7 @@ def list_methods(rng: Random) -> Item:
 
 def string_length(rng: Random) -> Item:
     word = rng.choice(WORDS)
-    return prints(f"print(len('{word}'))", len(word), near(len(word), rng))
+    return prints(f"print(len('{word}'))", len(word), near(len(word)))
 
 
 def string_repetition(rng: Random) -> Item:
@@ -66,11 +66,12 @@ def string_repetition(rng: Random) -> Item:
 
 
 def loop_sum(rng: Random) -> Item:
-    start = rng.randint(1, 9)
+    start = rng.randint(1, 15)
     stop = start + rng.randint(2, 4)
     total = sum(range(start, stop))
-    mistakes = [total + stop, total - start, *near(total, rng), stop]
-    return prints(f"total = 0\nfor i in range({start}, {stop}):\n    total += i\nprint(total)", total, mistakes)
+    mistakes = [total + stop, total + start, total - start, *near(total), stop]
+    code = f"total = 0\nfor i in range({start}, {stop}):\n    total += i\nprint(total)"
+    return prints(code, total, mistakes)
 
 
 def while_loop(rng: Random) -> Item:
@@ -78,14 +79,14 @@ def while_loop(rng: Random) -> Item:
     value = start
     while value < limit:
         value *= 2
-    mistakes = [value // 2, value * 2, limit, value - start, value + start]
+    mistakes = [value // 2, value * 2, limit, value - start, value + start, 3 * value]
     return prints(f"x = {start}\nwhile x < {limit}:\n    x = x * 2\nprint(x)", value, mistakes)
 
 
 def dictionary_update(rng: Random) -> Item:
     a, b, c = numbers(rng, 3)
     code = f"d = {{'a': {a}, 'b': {b}}}\nd['a'] = d['b'] + {c}\nprint(d['a'])"
-    return prints(code, b + c, [a, b, a + c, a + b, a + b + c])
+    return prints(code, b + c, [a, b, a + c, a + b, a + b + c, b + c + 1])
 
 
 def conditional(rng: Random) -> Item:
@@ -98,9 +99,11 @@ def conditional(rng: Random) -> Item:
 
 def recursion(rng: Random) -> Item:
     base, step, depth = rng.randint(1, 9), rng.randint(2, 6), rng.randint(2, 4)
-    code = f"def f(n):\n    if n == 0:\n        return {base}\n    return f(n - 1) + {step}\n\nprint(f({depth}))"
+    stop = f"    if n == 0:\n        return {base}"
+    code = f"def f(n):\n{stop}\n    return f(n - 1) + {step}\n\nprint(f({depth}))"
     right = base + step * depth
-    return prints(code, right, [right - step, right + step, step * depth, right + base, base + step, right + 1])
+    mistakes = [right - step, right + step, step * depth, right + base, base + step, right + 1]
+    return prints(code, right, mistakes)
 
 
 def shown(values: set[int]) -> str:
@@ -114,7 +117,8 @@ def set_operations(rng: Random) -> Item:
     results = {"&": a & b, "|": a | b, "-": a - b}
     sign = rng.choice(list(results))
     mistakes = [sorted(found) for found in (*results.values(), a ^ b, b - a)]
-    return prints(f"a = {shown(a)}\nb = {shown(b)}\nprint(sorted(a {sign} b))", sorted(results[sign]), mistakes)
+    code = f"a = {shown(a)}\nb = {shown(b)}\nprint(sorted(a {sign} b))"
+    return prints(code, sorted(results[sign]), mistakes)
 
 
 def comparison(rng: Random) -> Item:

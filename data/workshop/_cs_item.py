@@ -22,7 +22,6 @@ def item(question: str, right: object, mistakes: Iterable[object]) -> Item:
     return Item(question, str(right), tuple(wrongs))
 
 
-def near(number: int, rng: Random, step: int = 1) -> list[int]:
-    """Three numbers around a right one, which may be any of the four in order of size."""
-    rank = rng.randrange(min(4, number // step + 1))  # nothing below zero
-    return [number + step * offset for offset in range(-rank, 4 - rank) if offset]
+def near(number: int, step: int = 1) -> list[int]:
+    """The numbers around a right one, none below zero."""
+    return [number + step * offset for offset in range(-3, 4) if offset and number + step * offset >= 0]

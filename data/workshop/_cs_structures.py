@@ -43,7 +43,7 @@ def bubble_sort_pass(rng: Random) -> Item:
             after[i], after[i + 1] = after[i + 1], after[i]
     first_swap_only = [*sorted(before[:2]), *before[2:]]
     mistakes = [sorted(before), sorted(before, reverse=True), before, first_swap_only, before[::-1]]
-    question = f"A bubble sort in rising order makes its first pass from left to right over {before}. What is the list after this pass?"
+    question = f"What is the list {before} after one left-to-right pass of bubble sort in rising order?"
     return item(question, after, mistakes)
 
 
@@ -51,21 +51,22 @@ def binary_search_steps(rng: Random) -> Item:
     size = rng.randint(5, 500)
     steps = size.bit_length()
     question = f"At most how many items does a binary search look at in a sorted list of {size} items?"
-    return item(question, steps, near(steps, rng))
+    return item(question, steps, near(steps))
 
 
 def complete_graph_edges(rng: Random) -> Item:
     nodes = rng.randint(4, 40)
     edges = nodes * (nodes - 1) // 2
-    mistakes = [nodes * (nodes - 1), nodes * (nodes + 1) // 2, nodes, edges - 1, edges + 2, edges - nodes // 2]
+    mistakes = [nodes * (nodes - 1), edges + nodes, nodes, edges - 1, edges + 2, edges - nodes]
     return item(f"How many edges does a complete undirected graph with {nodes} nodes have?", edges, mistakes)
 
 
 def full_binary_tree_nodes(rng: Random) -> Item:
     leaves = rng.randint(4, 50)
     nodes = 2 * leaves - 1
-    question = f"In a binary tree each inner node has exactly two children. It has {leaves} leaves. How many nodes are there in all?"
-    return item(question, nodes, [2 * leaves, leaves - 1, 2 * leaves + 1, 3 * leaves, leaves + 2])
+    tree = f"A binary tree has {leaves} leaves and each inner node has two children."
+    mistakes = [2 * leaves, leaves - 1, 2 * leaves + 1, 3 * leaves, leaves + 2, 2 * leaves - 2]
+    return item(f"{tree} How many nodes are there in all?", nodes, mistakes)
 
 
 def nest(*lines: str) -> str:

@@ -34,7 +34,7 @@ def variant_key(kind: str, question: str) -> tuple[str, ...]:
 
 
 def interleave(rows_by_kind: dict[str, list[Row]], split: str) -> Iterator[tuple[str, Row]]:
-    """Yield (kind, row) in rounds, one row of each kind a round, so that any first rows cover the kinds evenly."""
+    """Yield (kind, row) in rounds of one row a kind, so that the first rows cover all kinds evenly."""
     rng = Random(f"{SEED}:{split}:order")
     for turn in range(max(map(len, rows_by_kind.values()))):
         kinds = [kind for kind, rows in rows_by_kind.items() if turn < len(rows)]

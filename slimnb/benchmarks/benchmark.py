@@ -58,7 +58,9 @@ class Questions:
         """Over every prompt and choice in order: equal hashes were asked the same things."""
         digest = hashlib.sha256()
         for item in self.items:
-            digest.update("\x1f".join((item.id, item.prompt, *getattr(item, "choices", ()))).encode() + b"\x1e")
+            digest.update(
+                "\x1f".join((item.id, item.prompt, *getattr(item, "choices", ()))).encode() + b"\x1e"
+            )
         return digest.hexdigest()
 
 

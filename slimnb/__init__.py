@@ -1,0 +1,39 @@
+"""slimnb: fine-tune a language model cheaply, and know honestly what was gained, what it cost and what was lost.
+
+The public names below are imported on first use, so `import slimnb` costs nothing and needs no torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "slimnb.errors": ["SlimnbError", "OutOfMemory"],
+    "slimnb.config": ["RunConfig", "StudyConfig", "make_run_config", "load_study", "METHODS"],
+    "slimnb.runs": ["RunFolder", "Score", "scan", "find"],
+    "slimnb.stats": ["wilson", "paired_difference", "PairedDifference"],
+    "slimnb.comparison": ["Comparison", "compare", "config_difference"],
+    "slimnb.data": ["load_rows", "data_directory"],
+    "slimnb.training_sets": ["Example", "load_training_set"],
+    "slimnb.benchmarks": ["BENCHMARKS", "get_benchmark"],
+    "slimnb.models": ["LoadedModel", "add_lora", "get_model", "load_adapter", "load_model"],
+    "slimnb.scoring": ["score_choices"],
+    "slimnb.generation": ["generate"],
+    "slimnb.evaluate": ["evaluate"],
+    "slimnb.train": ["train", "tokenize"],
+    "slimnb.experiment": ["run"],
+    "slimnb.study": ["run_study"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted(_HOME_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'slimnb' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

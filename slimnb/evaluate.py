@@ -1,0 +1,120 @@
+"""A model and a benchmark -> one row an item, and scores.
+
+Columns of the items, for every benchmark: id, subject, prompt_sha256, gold, prediction, and correct_METRIC (bool) for
+each of its metrics. Multiple choice: log_likelihoods, answer_tokens, answer_bytes (lists, one entry a choice).
+Generation: text, extracted_METRIC, tokens, hit_limit. No benchmark text is stored: it is joined by id where the data
+set is present.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from slimnb.benchmarks import Benchmark, Questions
+from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict, normalize
+from slimnb.generation import generate
+from slimnb.models import LoadedModel
+from slimnb.runs import BenchmarkResult, Score
+from slimnb.scoring import score_choices
+
+Advance = Callable[[int], None]
+
+
+def evaluate(
+    loaded: LoadedModel, benchmark: Benchmark, questions: Questions, advance: Advance = lambda items: None
+) -> tuple[pd.DataFrame, BenchmarkResult]:
+    """Ask a model every question and grade what it answers.
+
+    Args:
+        advance: called with the number of items just done.
+
+    Returns:
+        The items [n rows] in the benchmark's order and the result, with k of n and an interval for every metric.
+    """
+    start = time.perf_counter()
+    loaded.model.eval()
+    answer = _generated if isinstance(benchmark, Gsm8k) else _chosen
+    items = pd.DataFrame(answer(loaded, benchmark, questions.items, advance))
+    seconds = time.perf_counter() - start
+    metrics = {metric: _score(items, metric) for metric in benchmark.metrics}
+    by_subject = {str(subject): _score(part, benchmark.primary) for subject, part in items.groupby("subject")}
+    limited = Score.of(int(items["hit_limit"].sum()), len(items)) if "hit_limit" in items else None
+    return items, BenchmarkResult(
+        metrics=metrics,
+        primary=benchmark.primary,
+        shots=questions.shots,
+        items=len(items),
+        seconds=seconds,
+        prompts_sha256=questions.prompts_sha256,
+        chance=benchmark.chance(questions.items),
+        hit_limit=limited,
+        subjects=by_subject if len(by_subject) > 1 else {},
+    )
+
+
+def _chosen(
+    loaded: LoadedModel, benchmark: Benchmark, items: list[Any], advance: Advance
+) -> list[dict[str, Any]]:
+    rows = []
+    scores = score_choices(loaded.model, loaded.tokenizer, items, advance=advance)
+    for item, score in zip(items, scores, strict=True):
+        likelihoods = np.array(score.log_likelihoods)
+        best = int(likelihoods.argmax())
+        # Length in characters, as lm-eval's acc_norm; an empty answer counts as one.
+        per_character = likelihoods / [max(1, len(choice)) for choice in item.choices]
+        right = {"acc": best == item.gold, "acc_norm": int(per_character.argmax()) == item.gold}
+        prediction = int(per_character.argmax()) if benchmark.primary == "acc_norm" else best
+        rows.append(
+            {
+                **_identity(item),
+                "gold": item.gold,
+                "prediction": prediction,
+                **{f"correct_{metric}": right[metric] for metric in benchmark.metrics},
+                "log_likelihoods": score.log_likelihoods,
+                "answer_tokens": score.tokens,
+                "answer_bytes": [len(choice.encode()) for choice in item.choices],
+            }
+        )
+    return rows
+
+
+def _generated(
+    loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance: Advance
+) -> list[dict[str, Any]]:
+    rows = []
+    answers = generate(
+        loaded.model, loaded.tokenizer, [item.prompt for item in items], benchmark.max_new_tokens, benchmark.stop,
+        advance=advance,
+    )  # fmt: skip
+    for item, answer in zip(items, answers, strict=True):
+        right = benchmark.grade(answer.text, item.gold)
+        strict, flexible = extract_strict(answer.text), extract_flexible(answer.text)
+        rows.append(
+            {
+                **_identity(item),
+                "gold": normalize(item.gold),
+                "prediction": normalize(strict),
+                **{f"correct_{metric}": right[metric] for metric in benchmark.metrics},
+                "text": answer.text,
+                "extracted_strict-match": strict,
+                "extracted_flexible-extract": flexible,
+                "tokens": answer.tokens,
+                "hit_limit": answer.hit_limit,
+            }
+        )
+    return rows
+
+
+def _identity(item: Any) -> dict[str, str]:
+    prompt = hashlib.sha256(item.prompt.encode()).hexdigest()[:16]
+    return {"id": item.id, "subject": item.subject, "prompt_sha256": prompt}
+
+
+def _score(items: pd.DataFrame, metric: str) -> Score:
+    return Score.of(int(items[f"correct_{metric}"].sum()), len(items))

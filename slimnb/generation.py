@@ -1,0 +1,231 @@
+"""Greedy decoding of many prompts, with the prefix they share computed once.
+
+The batch is never idle: a finished sequence leaves it and a waiting one takes its place. Sequences of different
+lengths lie in one key/value cache with unused slots between them, which the attention mask hides; position ids count
+each sequence's own tokens, so padding changes nothing but rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from slimnb.packing import only_at
+from slimnb.tokens import encode
+
+SLOTS = 32
+"""Sequences that are decoded together."""
+SHORTEST_PREFIX = 16
+"""Tokens that prompts must share before a cache of their own is worth it."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer. `text` ends before the stop string; `hit_limit` says that neither it nor end of sequence came."""
+
+    text: str
+    tokens: int
+    hit_limit: bool
+
+
+@dataclass
+class _Sequence:
+    index: int
+    prompt: list[int]
+    """Token ids behind the shared prefix."""
+    made: list[int] = field(default_factory=list)
+
+
+class _Batch:
+    """The sequences being decoded and their cache. S slots, B sequences."""
+
+    def __init__(self, model: Any, prefix: Any, pad_id: int):
+        self.model = model
+        self.prefix = prefix  # cache of batch size 1, or None
+        self.pad_id = pad_id
+        self.sequences: list[_Sequence] = []
+        self.cache: Any = None
+        self.filled = torch.zeros(0, 0, dtype=torch.bool)  # [B, S]: slots that hold a token of the sequence
+
+    def admit(self, newcomers: list[_Sequence]) -> None:
+        """Read the newcomers' prompts, note the first token of each, and put them beside the others."""
+        device = self.model.device
+        longest = max(len(sequence.prompt) for sequence in newcomers)
+        ids = torch.tensor(
+            [s.prompt + [self.pad_id] * (longest - len(s.prompt)) for s in newcomers], device=device
+        )
+        lengths = torch.tensor([len(s.prompt) for s in newcomers], device=device)
+        shared = self.prefix.get_seq_length() if self.prefix is not None else 0
+        cache = _repeat(self.prefix, len(newcomers))
+        place = torch.arange(longest, device=device)
+        filled = torch.cat(
+            [torch.ones(len(newcomers), shared, dtype=torch.bool, device=device), place < lengths[:, None]],
+            dim=1,
+        )
+        self._step(newcomers, ids, (shared + place).expand_as(ids), filled, cache, lengths - 1)
+        self.cache, self.filled = _beside(self.cache, self.filled, cache, filled)
+        self.sequences += newcomers
+
+    def decode(self) -> None:
+        """One more token for each sequence."""
+        device = self.model.device
+        ids = torch.tensor([[sequence.made[-1]] for sequence in self.sequences], device=device)
+        positions = self.filled.sum(dim=1, keepdim=True)
+        self.filled = torch.nn.functional.pad(self.filled, (0, 1), value=True)
+        last = torch.zeros(len(self.sequences), dtype=torch.long, device=device)
+        self._step(self.sequences, ids, positions, self.filled, self.cache, last)
+
+    def dismiss(self, finished: set[int]) -> None:
+        """Take sequences out of the batch, and with them the slots that no other one uses."""
+        staying = [i for i, sequence in enumerate(self.sequences) if sequence.index not in finished]
+        self.sequences = [self.sequences[i] for i in staying]
+        rows = torch.tensor(staying, dtype=torch.long, device=self.filled.device)
+        self.filled = self.filled[rows]
+        if not staying:
+            self.cache, self.filled = None, self.filled[:, :0]
+            return
+        used = self.filled.any(dim=0).nonzero()[:, 0]
+        self.filled = self.filled[:, used]
+        self.cache = DynamicCache(
+            [(k[rows][:, :, used], v[rows][:, :, used]) for k, v in _layers(self.cache)]
+        )
+
+    def _step(
+        self, sequences: list[_Sequence], ids: Any, positions: Any, filled: Any, cache: Any, last: Any
+    ) -> None:
+        rows = torch.arange(len(sequences), device=ids.device)
+        with only_at(self.model, rows, last):
+            logits = self.model(
+                input_ids=ids,
+                attention_mask=filled.long(),
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            ).logits[0]
+        for sequence, token in zip(sequences, logits.argmax(dim=-1).tolist(), strict=True):
+            sequence.made.append(token)
+
+
+@torch.inference_mode()
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    max_new_tokens: int,
+    stop: Sequence[str] = (),
+    slots: int = SLOTS,
+    advance: Callable[[int], None] = lambda items: None,
+) -> list[Generation]:
+    """Continue every prompt greedily, in the order given.
+
+    A prompt that leaves no room for `max_new_tokens` in the model's context loses tokens on the left.
+
+    Args:
+        stop: strings that end an answer (left out of its text); end of sequence always does.
+        slots: sequences decoded together.
+        advance: called with the number of answers just finished.
+    """
+    encoded = [_fit(encode(tokenizer, prompt), model, max_new_tokens) for prompt in prompts]
+    shared = _shared_prefix(encoded)
+    prefix = _read_prefix(model, encoded[0][:shared]) if shared else None
+    waiting = sorted(
+        (_Sequence(i, ids[shared:]) for i, ids in enumerate(encoded)),
+        key=lambda s: len(s.prompt),
+        reverse=True,
+    )
+    ends = _end_tokens(model, tokenizer)
+    answers: dict[int, Generation] = {}
+    batch = _Batch(model, prefix, tokenizer.pad_token_id)
+    while waiting or batch.sequences:
+        room = slots - len(batch.sequences)
+        if waiting and room >= min(len(waiting), max(1, slots // 4)):
+            batch.admit(waiting[:room])
+            del waiting[:room]
+        else:
+            batch.decode()
+        finished = {}
+        for sequence in batch.sequences:
+            answer = _finished(sequence, tokenizer, ends, stop, max_new_tokens)
+            if answer is not None:
+                finished[sequence.index] = answer
+        if finished:
+            answers |= finished
+            batch.dismiss(set(finished))
+            advance(len(finished))
+    return [answers[i] for i in range(len(prompts))]
+
+
+def _finished(
+    sequence: _Sequence, tokenizer: Any, ends: set[int], stop: Sequence[str], most: int
+) -> Generation | None:
+    made = sequence.made
+    ended = made[-1] in ends
+    text = tokenizer.decode(made[:-1] if ended else made, skip_special_tokens=True)
+    cut = min((at for word in stop if (at := text.find(word)) >= 0), default=-1)
+    if cut >= 0:
+        return Generation(text[:cut], len(made), False)
+    if ended or len(made) >= most:
+        return Generation(text, len(made), not ended)
+    return None
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    named = model.generation_config.eos_token_id
+    ends = set(named if isinstance(named, list) else [named]) | {tokenizer.eos_token_id}
+    return {token for token in ends if token is not None}
+
+
+def _fit(ids: list[int], model: Any, max_new_tokens: int) -> list[int]:
+    context = getattr(model.config, "max_position_embeddings", None)
+    return ids[-(context - max_new_tokens) :] if context else ids
+
+
+def _shared_prefix(encoded: list[list[int]]) -> int:
+    """Tokens that all prompts begin with, leaving each at least one of its own."""
+    most = min(len(ids) for ids in encoded) - 1
+    shared = next((i for i in range(most) if any(ids[i] != encoded[0][i] for ids in encoded)), most)
+    return shared if len(encoded) > 1 and shared >= SHORTEST_PREFIX else 0
+
+
+def _read_prefix(model: Any, ids: list[int]) -> Any:
+    tokens = torch.tensor([ids], device=model.device)
+    cache = DynamicCache()
+    first = torch.zeros(1, dtype=torch.long, device=model.device)
+    with only_at(model, first, first):
+        model(input_ids=tokens, past_key_values=cache, use_cache=True)
+    return cache
+
+
+def _layers(cache: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _repeat(prefix: Any, times: int) -> Any:
+    if prefix is None:
+        return DynamicCache()
+    return DynamicCache(
+        [(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in _layers(prefix)]
+    )
+
+
+def _beside(
+    cache: Any, filled: torch.Tensor, other: Any, other_filled: torch.Tensor
+) -> tuple[Any, torch.Tensor]:
+    """Two batches as one: the one with fewer slots gets empty ones on the right."""
+    if cache is None:
+        return other, other_filled
+    slots = max(filled.shape[1], other_filled.shape[1])
+
+    def wide(states: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(states, (0, 0, 0, slots - states.shape[2]))
+
+    joined = [
+        (torch.cat([wide(k), wide(other_k)]), torch.cat([wide(v), wide(other_v)]))
+        for (k, v), (other_k, other_v) in zip(_layers(cache), _layers(other), strict=True)
+    ]
+    both = [torch.nn.functional.pad(part, (0, slots - part.shape[1])) for part in (filled, other_filled)]
+    return DynamicCache(joined), torch.cat(both)
