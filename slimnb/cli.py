@@ -27,13 +27,9 @@ app.add_typer(study_app, name="study")
 app.add_typer(models_app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
-DataDir = Annotated[
-    Path | None, typer.Option("--data", help="Directory of data sets; else SLIMNB_DATA, else the Hub.")
-]
+DataDir = Annotated[Path | None, typer.Option("--data", help="Directory of data sets; else SLIMNB_DATA, else the Hub.")]
 RunsDir = Annotated[Path, typer.Option("--runs", help="Directory of run folders.")]
-Benchmarks = Annotated[
-    str, typer.Option("--benchmarks", help="Names, separated by commas (`slimnb data` lists them).")
-]
+Benchmarks = Annotated[str, typer.Option("--benchmarks", help="Names, separated by commas (`slimnb data` lists them).")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Score only the first N items.")]
 Shots = Annotated[int | None, typer.Option("--shots", min=0, help="Worked examples in the prompt.")]
 RUNS = Path("data/runs")
@@ -48,35 +44,17 @@ def options(
 
 @app.command()
 def run(
-    model: Annotated[
-        str, typer.Option("--model", help="Offline model, Hub id or directory.")
-    ] = "smollm2-135m",
+    model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
     method: Annotated[MethodName, typer.Option("--method", help="What is done to the model.")] = "base",
-    train_on: Annotated[
-        str | None, typer.Option("--train-on", help="Training set or JSON Lines file.")
-    ] = None,
-    train_limit: Annotated[
-        int | None, typer.Option("--train-limit", min=1, help="Use the first N rows.")
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", help="Passes over the rows (default 3).")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Optimizer steps, instead of epochs.")
-    ] = None,
+    train_on: Annotated[str | None, typer.Option("--train-on", help="Training set or JSON Lines file.")] = None,
+    train_limit: Annotated[int | None, typer.Option("--train-limit", min=1, help="Use the first N rows.")] = None,
+    epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the rows (default 3).")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps, instead of epochs.")] = None,
     rank: Annotated[int | None, typer.Option("--rank", help="LoRA's rank (default 16).")] = None,
-    alpha: Annotated[
-        float | None, typer.Option("--alpha", help="LoRA's alpha (default twice the rank).")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Peak learning rate.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Examples a step (default 8).")
-    ] = None,
-    max_length: Annotated[
-        int | None, typer.Option("--max-length", help="Longest example in tokens (1024).")
-    ] = None,
+    alpha: Annotated[float | None, typer.Option("--alpha", help="LoRA's alpha (default twice the rank).")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Examples a step (default 8).")] = None,
+    max_length: Annotated[int | None, typer.Option("--max-length", help="Longest example in tokens (1024).")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     dtype: Annotated[DtypeName, typer.Option("--dtype", help="Of weights and computation.")] = "bfloat16",
     benchmarks: Benchmarks = "",
@@ -125,20 +103,14 @@ def run(
 
 @app.command("eval")
 def evaluate(
-    model: Annotated[
-        str, typer.Option("--model", help="Offline model, Hub id or directory.")
-    ] = "smollm2-135m",
-    adapter: Annotated[
-        Path | None, typer.Option("--adapter", help="PEFT directory to put on the model.")
-    ] = None,
+    model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
+    adapter: Annotated[Path | None, typer.Option("--adapter", help="PEFT directory to put on the model.")] = None,
     benchmarks: Benchmarks = "",
     limit: Limit = None,
     shots: Shots = None,
     dtype: Annotated[DtypeName, typer.Option("--dtype", help="Of weights and computation.")] = "bfloat16",
     data: DataDir = None,
-    items: Annotated[
-        Path | None, typer.Option("--items", help="Write the items to this Parquet file.")
-    ] = None,
+    items: Annotated[Path | None, typer.Option("--items", help="Write the items to this Parquet file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Score a model, without making a run folder."""
@@ -329,9 +301,7 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
     table = Table(*rows[0])
     for row in rows:
-        table.add_row(
-            *(", ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values())
-        )
+        table.add_row(*(", ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values()))
     Console().print(table)
 
 

@@ -31,17 +31,14 @@ def compare(first: RunFolder, second: RunFolder, benchmark: str) -> Comparison:
     names = f"{first.record.id} and {second.record.id}"
     if first.record.lineage != second.record.lineage:
         raise SlimnbError(
-            f"{names} cannot be compared: they start from different weights "
-            f"({_lineage(first)} and {_lineage(second)})"
+            f"{names} cannot be compared: they start from different weights ({_lineage(first)} and {_lineage(second)})"
         )
     for run in (first, second):
         if benchmark not in run.record.scores:
             raise SlimnbError(f"run {run.record.id} was not scored on {benchmark}")
     one, two = first.record.scores[benchmark], second.record.scores[benchmark]
     if (one.prompts_sha256, one.primary) != (two.prompts_sha256, two.primary):
-        raise SlimnbError(
-            f"{names} cannot be compared on {benchmark}: they were asked different items or prompts"
-        )
+        raise SlimnbError(f"{names} cannot be compared on {benchmark}: they were asked different items or prompts")
     column = f"correct_{one.primary}"
     answers = first.items(benchmark)[["id", column]].merge(second.items(benchmark)[["id", column]], on="id")
     paired = paired_difference(answers[f"{column}_x"].to_numpy(), answers[f"{column}_y"].to_numpy())

@@ -178,9 +178,7 @@ def make_run_config(
             raise SlimnbError(f"method base trains nothing, so {', '.join(named)} cannot be used with it")
     elif method in METHODS:
         if train_on is None:
-            raise SlimnbError(
-                f"method {method} needs a training set: add --train-on NAME (`slimnb data` lists them)"
-            )
+            raise SlimnbError(f"method {method} needs a training set: add --train-on NAME (`slimnb data` lists them)")
         if epochs is None and steps is None:
             epochs = 3
         parts["training"] = {
@@ -190,9 +188,7 @@ def make_run_config(
         }  # fmt: skip
         if method == "full":
             if rank is not None or alpha is not None or targets is not None:
-                raise SlimnbError(
-                    "method full trains all weights: --rank, --alpha and --targets do not apply"
-                )
+                raise SlimnbError("method full trains all weights: --rank, --alpha and --targets do not apply")
         else:
             lora: dict[str, Any] = {}
             if rank is not None:

@@ -261,13 +261,14 @@ def _missing(data_set: DataSet, path: Path) -> str:
 
 def _from_hub(data_set: DataSet, split: str) -> Iterator[tuple[str, Any]]:
     import datasets
+    from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
 
     datasets.disable_progress_bars()
     assert data_set.hub is not None
     try:
         table = datasets.load_dataset(data_set.hub, data_set.hub_config, split=split)
-    except (OSError, HfHubHTTPError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, HfHubHTTPError, ValueError, DatasetsError) as error:
         directory = "DIR/" + data_set.files[split]
         raise SlimnbError(
             f"{data_set.name}: {data_set.hub} could not be loaded from the Hub "
@@ -279,9 +280,7 @@ def _from_hub(data_set: DataSet, split: str) -> Iterator[tuple[str, Any]]:
         try:
             fields = data_set.from_hub(dict(row))
         except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise SlimnbError(
-                f"{where}: not in the expected form ({type(error).__name__}: {error})"
-            ) from error
+            raise SlimnbError(f"{where}: not in the expected form ({type(error).__name__}: {error})") from error
         yield where, fields
 
 

@@ -70,9 +70,7 @@ def _git() -> dict[str, Any] | None:
 
     def git(*words: str) -> str | None:
         try:
-            outcome = subprocess.run(
-                ["git", "-C", str(place), *words], capture_output=True, text=True, timeout=10
-            )
+            outcome = subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True, timeout=10)
         except (OSError, subprocess.TimeoutExpired):
             return None
         return outcome.stdout.strip() if outcome.returncode == 0 else None

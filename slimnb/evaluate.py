@@ -39,12 +39,16 @@ def evaluate(
     """
     start = time.perf_counter()
     loaded.model.eval()
-    answer = _generated if isinstance(benchmark, Gsm8k) else _chosen
-    items = pd.DataFrame(answer(loaded, benchmark, questions.items, advance))
+    if isinstance(benchmark, Gsm8k):
+        rows = _generated(loaded, benchmark, questions.items, advance)
+    else:
+        rows = _chosen(loaded, benchmark, questions.items, advance)
+    items = pd.DataFrame(rows)
     seconds = time.perf_counter() - start
-    metrics = {metric: _score(items, metric) for metric in benchmark.metrics}
-    by_subject = {str(subject): _score(part, benchmark.primary) for subject, part in items.groupby("subject")}
-    limited = Score.of(int(items["hit_limit"].sum()), len(items)) if "hit_limit" in items else None
+    metrics = {metric: _share(items, f"correct_{metric}") for metric in benchmark.metrics}
+    shown = f"correct_{benchmark.primary}"
+    by_subject = {str(subject): _share(part, shown) for subject, part in items.groupby("subject")}
+    limited = _share(items, "hit_limit") if "hit_limit" in items else None
     return items, BenchmarkResult(
         metrics=metrics,
         primary=benchmark.primary,
@@ -58,9 +62,7 @@ def evaluate(
     )
 
 
-def _chosen(
-    loaded: LoadedModel, benchmark: Benchmark, items: list[Any], advance: Advance
-) -> list[dict[str, Any]]:
+def _chosen(loaded: LoadedModel, benchmark: Benchmark, items: list[Any], advance: Advance) -> list[dict[str, Any]]:
     rows = []
     scores = score_choices(loaded.model, loaded.tokenizer, items, advance=advance)
     for item, score in zip(items, scores, strict=True):
@@ -84,9 +86,7 @@ def _chosen(
     return rows
 
 
-def _generated(
-    loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance: Advance
-) -> list[dict[str, Any]]:
+def _generated(loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance: Advance) -> list[dict[str, Any]]:
     rows = []
     answers = generate(
         loaded.model, loaded.tokenizer, [item.prompt for item in items], benchmark.max_new_tokens, benchmark.stop,
@@ -116,5 +116,5 @@ def _identity(item: Any) -> dict[str, str]:
     return {"id": item.id, "subject": item.subject, "prompt_sha256": prompt}
 
 
-def _score(items: pd.DataFrame, metric: str) -> Score:
-    return Score.of(int(items[f"correct_{metric}"].sum()), len(items))
+def _share(items: pd.DataFrame, column: str) -> Score:
+    return Score.of(int(items[column].to_numpy().sum()), len(items))

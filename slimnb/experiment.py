@@ -45,9 +45,7 @@ def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> 
         require_four_bit()
     asked = [(benchmark, benchmark.load(data, config.shots, config.limit)) for benchmark in
              map(get_benchmark, config.benchmarks)]  # fmt: skip
-    examples = (
-        load_training_set(config.training.data, data, config.training.limit) if config.training else None
-    )
+    examples = load_training_set(config.training.data, data, config.training.limit) if config.training else None
     folder = RunFolder.create(root, study, config)
     try:
         with _heartbeat(folder):

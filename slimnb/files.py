@@ -33,10 +33,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
                 if file.is_file():
                     _sync(file)
             if not target.exists():
-                os.replace(temporary, target)
+                temporary.replace(target)
         else:
             _sync(temporary)
-            os.replace(temporary, target)
+            temporary.replace(target)
         _sync(target.parent)
     except OSError as error:
         raise SlimnbError(f"{target}: cannot be written ({error.strerror or error})") from error

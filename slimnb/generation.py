@@ -55,9 +55,7 @@ class _Batch:
         """Read the newcomers' prompts, note the first token of each, and put them beside the others."""
         device = self.model.device
         longest = max(len(sequence.prompt) for sequence in newcomers)
-        ids = torch.tensor(
-            [s.prompt + [self.pad_id] * (longest - len(s.prompt)) for s in newcomers], device=device
-        )
+        ids = torch.tensor([s.prompt + [self.pad_id] * (longest - len(s.prompt)) for s in newcomers], device=device)
         lengths = torch.tensor([len(s.prompt) for s in newcomers], device=device)
         shared = self.prefix.get_seq_length() if self.prefix is not None else 0
         cache = _repeat(self.prefix, len(newcomers))
@@ -90,13 +88,9 @@ class _Batch:
             return
         used = self.filled.any(dim=0).nonzero()[:, 0]
         self.filled = self.filled[:, used]
-        self.cache = DynamicCache(
-            [(k[rows][:, :, used], v[rows][:, :, used]) for k, v in _layers(self.cache)]
-        )
+        self.cache = DynamicCache([(k[rows][:, :, used], v[rows][:, :, used]) for k, v in _layers(self.cache)])
 
-    def _step(
-        self, sequences: list[_Sequence], ids: Any, positions: Any, filled: Any, cache: Any, last: Any
-    ) -> None:
+    def _step(self, sequences: list[_Sequence], ids: Any, positions: Any, filled: Any, cache: Any, last: Any) -> None:
         rows = torch.arange(len(sequences), device=ids.device)
         with only_at(self.model, rows, last):
             logits = self.model(
@@ -159,9 +153,7 @@ def generate(
     return [answers[i] for i in range(len(prompts))]
 
 
-def _finished(
-    sequence: _Sequence, tokenizer: Any, ends: set[int], stop: Sequence[str], most: int
-) -> Generation | None:
+def _finished(sequence: _Sequence, tokenizer: Any, ends: set[int], stop: Sequence[str], most: int) -> Generation | None:
     made = sequence.made
     ended = made[-1] in ends
     text = tokenizer.decode(made[:-1] if ended else made, skip_special_tokens=True)
@@ -207,14 +199,10 @@ def _layers(cache: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def _repeat(prefix: Any, times: int) -> Any:
     if prefix is None:
         return DynamicCache()
-    return DynamicCache(
-        [(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in _layers(prefix)]
-    )
+    return DynamicCache([(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in _layers(prefix)])
 
 
-def _beside(
-    cache: Any, filled: torch.Tensor, other: Any, other_filled: torch.Tensor
-) -> tuple[Any, torch.Tensor]:
+def _beside(cache: Any, filled: torch.Tensor, other: Any, other_filled: torch.Tensor) -> tuple[Any, torch.Tensor]:
     """Two batches as one: the one with fewer slots gets empty ones on the right."""
     if cache is None:
         return other, other_filled

@@ -75,10 +75,11 @@ def load_model(
     Raises:
         SlimnbError: the model cannot be found or loaded, or bitsandbytes cannot run here.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     if four_bit is not None:
         require_four_bit()
+    loader: Any = AutoModelForCausalLM
     place = get_model(name)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {
@@ -91,7 +92,7 @@ def load_model(
     try:
         with known_noise_hidden():
             tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(place, **options)
+            model: Any = loader.from_pretrained(place, **options)
     except (OSError, ValueError, KeyError) as error:
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
     if four_bit is None:
@@ -113,9 +114,12 @@ def add_lora(loaded: LoadedModel, lora: Lora, seed: int) -> LoadedModel:
     torch.manual_seed(seed)
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
     config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets,
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType]  it takes a float as well
+        lora_dropout=lora.dropout,
+        target_modules=targets,
         task_type=TaskType.CAUSAL_LM,
-    )  # fmt: skip
+    )
     try:
         with known_noise_hidden():
             model = get_peft_model(loaded.model, config)

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path
@@ -51,13 +52,14 @@ def dequantize_gguf(gguf: Path, directory: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    loader: Any = AutoModelForCausalLM
     source = {
         "pretrained_model_name_or_path": str(gguf.parent),
         "gguf_file": gguf.name,
         "local_files_only": True,
     }
     with known_noise_hidden():
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).to(torch.bfloat16)
+        model: Any = loader.from_pretrained(**source, dtype=torch.float32).to(torch.bfloat16)
     # transformers still calls the dequantized model quantized, and would refuse to save it.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -132,8 +134,6 @@ OFFLINE_MODELS = {
             f"PyPI: {GGUF_PACKAGE}",
             prepare_smollm2,
         ),
-        OfflineModel(
-            "tiny", "random bytes-to-bytes Llama, for tests", "Apache-2.0", "9k", "made here", prepare_tiny
-        ),
+        OfflineModel("tiny", "random bytes-to-bytes Llama, for tests", "Apache-2.0", "9k", "made here", prepare_tiny),
     )
 }

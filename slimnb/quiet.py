@@ -8,15 +8,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 
-NOISY_LOGGERS = (
-    "bitsandbytes",  # an optional kernel for faster 4-bit inference on CPU is not installed
-    "bitsandbytes.backends.cpu.ops",
-    "transformers",
-    "huggingface_hub",
-)
-HARMLESS_WARNINGS = (
-    "`is_gradient_checkpointing` is deprecated",  # peft asks transformers by its old name
-    "MatMul8bitLt",
+NOISY_LOGGERS = ("transformers", "huggingface_hub")
+HARMLESS_WARNINGS = ("`is_gradient_checkpointing` is deprecated",)  # peft asks transformers by its old name
+
+# bitsandbytes tells everyone, on import, of an optional kernel for 4-bit inference on CPU that is not installed.
+logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(
+    lambda record: "gemm_4bit_forward" not in record.getMessage()
 )
 
 

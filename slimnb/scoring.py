@@ -45,9 +45,7 @@ def score_choices(
     Args:
         advance: called with the number of items just scored.
     """
-    encoded = [
-        [encode_pair(tokenizer, item.prompt, f" {choice}") for choice in item.choices] for item in items
-    ]
+    encoded = [[encode_pair(tokenizer, item.prompt, f" {choice}") for choice in item.choices] for item in items]
     rows = [pack(choices) for choices in encoded]
     scores: list[ChoiceScores | None] = [None] * len(items)
     device = next(model.parameters()).device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -20,7 +21,7 @@ def wilson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """
     if n <= 0 or not 0 <= k <= n:
         raise ValueError(f"{k} of {n} is no score")
-    low, high = proportion_confint(k, n, alpha=1 - confidence, method="wilson")
+    low, high = np.array(proportion_confint(k, n, alpha=1 - confidence, method="wilson"))
     return max(0.0, float(low)), min(1.0, float(high))
 
 
@@ -59,11 +60,10 @@ def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float =
     fixed = int((~first & second).sum())
     broken = int((first & ~second).sum())
     p_fixed, p_broken = (fixed + 1) / (n + 2), (broken + 1) / (n + 2)
-    half = norm.ppf(0.5 + confidence / 2) * np.sqrt(
-        (p_fixed + p_broken - (p_fixed - p_broken) ** 2) / (n + 2)
-    )
+    half = norm.ppf(0.5 + confidence / 2) * np.sqrt((p_fixed + p_broken - (p_fixed - p_broken) ** 2) / (n + 2))
     centre = p_fixed - p_broken
     table = [[int((first & second).sum()), broken], [fixed, int((~first & ~second).sum())]]
+    test: Any = mcnemar(table, exact=True)
     return PairedDifference(
         n=n,
         fixed=fixed,
@@ -71,5 +71,5 @@ def paired_difference(first: np.ndarray, second: np.ndarray, confidence: float =
         difference=(fixed - broken) / n,
         low=max(-1.0, float(centre - half)),
         high=min(1.0, float(centre + half)),
-        p_value=float(mcnemar(table, exact=True).pvalue),
+        p_value=float(test.pvalue),
     )

@@ -19,9 +19,7 @@ def study_table(runs: list[RunFolder], title: str) -> Table:
     for heading in ("method", "benchmark", "right", "score", "95% interval", "change against base (points)",
                     "training", "peak memory", "trained parameters"):  # fmt: skip
         numeric = heading not in ("method", "benchmark")
-        table.add_column(
-            heading, justify="right" if numeric else "left", no_wrap=heading in ("right", "method")
-        )
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading in ("right", "method"))
     base = next((run for run in runs if run.record.method == "base"), None)
     for run in sorted(runs, key=lambda run: METHODS.index(run.config.method)):
         for number, (name, result) in enumerate(run.record.scores.items()):

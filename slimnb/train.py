@@ -116,11 +116,9 @@ def train(
             accelerator.backward(part)
             loss += part.item()
         if not math.isfinite(loss):
-            raise SlimnbError(
-                f"step {number}: the loss is {loss}. Lower the learning rate or train in float32"
-            )
+            raise SlimnbError(f"step {number}: the loss is {loss}. Lower the learning rate or train in float32")
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.clip))
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)

@@ -1,5 +1,6 @@
 """Computer-science kinds that ask what a few lines of Python print."""
 
+from collections.abc import Iterable
 from random import Random
 
 from _cs_item import Draw, Item, item, near
@@ -12,7 +13,7 @@ WORDS = (
 )  # fmt: skip
 
 
-def prints(code: str, right: object, mistakes: list[object]) -> Item:
+def prints(code: str, right: object, mistakes: Iterable[object]) -> Item:
     return item(f"What does this Python code print?\n\n{code}", right, mistakes)
 
 
@@ -21,7 +22,8 @@ def numbers(rng: Random, count: int, largest: int = 20) -> list[int]:
 
 
 def integer_division(rng: Random) -> Item:
-    a, b = rng.randint(11, 60), rng.randint(3, 9)
+    b = rng.randint(3, 9)
+    a = b * rng.randint(2, 9) + rng.randint(1, b - 1)  # with a rest, as 7.0 is no clear mistake for 7
     return prints(f"print({a} // {b})", a // b, [round(a / b, 1), a % b, *near(a // b)])
 
 

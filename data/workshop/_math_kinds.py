@@ -287,8 +287,7 @@ KINDS = (
         {"a": range(8, 25), "b": range(3, 12), "c": range(3, 15)},
         (
             "It is {a} degrees. The temperature rises by {b} degrees and then falls by {c}. What is it now?",
-            "At dawn it was {a} degrees. It rose {b} degrees by noon and fell {c} by night. "
-            "What was it then?",
+            "At dawn it was {a} degrees. It rose {b} degrees by noon and fell {c} by night. What was it then?",
             "A room is at {a} degrees. It warms by {b} degrees, then cools by {c}. How warm is it?",
         ),
         ("a + b", "x - c"),
@@ -320,10 +319,8 @@ KINDS = (
         "share_plus_extra",
         {"a": range(12, 61), "b": range(3, 9), "c": range(2, 12)},
         (
-            "{A} gets an equal share of {a} {treats} split among {b} {people}, then {c} more. "
-            "How many in all?",
-            "{a} {things} are shared equally by {b} {people}. {A} takes a share and gets {c} extra. "
-            "How many is that?",
+            "{A} gets an equal share of {a} {treats} split among {b} {people}, then {c} more. How many in all?",
+            "{a} {things} are shared equally by {b} {people}. {A} takes a share and gets {c} extra. How many is that?",
             "{a} {things} go equally into {b} {boxes}. {A} adds {c} to one. How many are in that one?",
         ),
         ("a / b", "x + c"),
@@ -399,8 +396,7 @@ KINDS = (
         "rope_left",
         {"a": range(20, 90), "b": range(3, 9), "c": range(2, 10)},
         (
-            "A rope is {a} meters long. {A} cuts off {b} pieces of {c} meters each. "
-            "How many meters are left?",
+            "A rope is {a} meters long. {A} cuts off {b} pieces of {c} meters each. How many meters are left?",
             "From {a} meters of ribbon {A} cuts {b} strips of {c} meters each. How many meters remain?",
             "{A} has {a} meters of wire and uses {b} pieces of {c} meters each. How much wire is left?",
         ),

@@ -58,9 +58,7 @@ class Questions:
         """Over every prompt and choice in order: equal hashes were asked the same things."""
         digest = hashlib.sha256()
         for item in self.items:
-            digest.update(
-                "\x1f".join((item.id, item.prompt, *getattr(item, "choices", ()))).encode() + b"\x1e"
-            )
+            digest.update("\x1f".join((item.id, item.prompt, *getattr(item, "choices", ()))).encode() + b"\x1e")
         return digest.hexdigest()
 
 
@@ -103,9 +101,7 @@ class Benchmark(ABC):
         """What guessing scores, between 0 and 1; None where there is nothing to guess among."""
         return None
 
-    def load(
-        self, directory: Path | None = None, shots: int | None = None, limit: int | None = None
-    ) -> Questions:
+    def load(self, directory: Path | None = None, shots: int | None = None, limit: int | None = None) -> Questions:
         """All items, or the first `limit`; the subjects take turns, so that a limit covers them evenly.
 
         The worked examples are the first `shots` rows of `shots_split`, the same for every item of a subject.

@@ -53,9 +53,7 @@ class MmluCsLetters(MmluCs):
     primary: ClassVar = "acc"
 
     def question(self, row: MmluRow) -> str:
-        listed = "\n".join(
-            f"{letter}. {choice}" for letter, choice in zip(LETTERS, row.choices, strict=False)
-        )
+        listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, row.choices, strict=False))
         return f"{row.question.strip()}\n{listed}\nAnswer:"
 
     def answer(self, row: MmluRow) -> str:
