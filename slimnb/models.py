@@ -75,7 +75,7 @@ def load_model(
     Raises:
         SlimnbError: the model cannot be found or loaded, or bitsandbytes cannot run here.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if four_bit is not None:
         require_four_bit()
