@@ -98,7 +98,7 @@ def run(
     elif not quiet:
         from slimnb.tables import study_table
 
-        Console().print(study_table([folder], str(place)))
+        _print_table(study_table([folder], str(place)))
 
 
 @app.command("eval")
@@ -152,7 +152,7 @@ def evaluate(
     else:
         from slimnb.tables import results_table
 
-        Console().print(results_table(results))
+        _print_table(results_table(results))
 
 
 @study_app.command("run")
@@ -168,7 +168,7 @@ def study_run(file: Path, runs: RunsDir = RUNS, data: DataDir = None) -> None:
     done = list(run_study(study, runs, data_directory(data)))
     complete = [RunFolder.read(cell.path) for cell in done if cell.status == "completed"]
     if complete:
-        Console().print(study_table(complete, f"Study {study.name}: {study.model}"))
+        _print_table(study_table(complete, f"Study {study.name}: {study.model}"))
     failed = [f"{cell.config.run_id}: {cell.status}" + (f", {cell.error}" if cell.error else "") for cell in done
               if cell.status != "completed"]  # fmt: skip
     if failed:
@@ -197,7 +197,7 @@ def list_runs(runs: RunsDir = RUNS, as_json: Json = False) -> None:
                      "status": "broken", "method": None, "scores": {}, "costs": {}, "error": b.reason}
                      for b in broken)])  # fmt: skip
     elif found or broken:
-        Console().print(runs_table(found, broken))
+        _print_table(runs_table(found, broken))
     else:
         _say(f"no runs under {runs}: `slimnb run` makes one, `make demo` makes four")
 
@@ -302,7 +302,12 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*(", ".join(v) if isinstance(v, list) else "" if v is None else str(v) for v in row.values()))
-    Console().print(table)
+    _print_table(table)
+
+
+def _print_table(table: Any) -> None:
+    """In a terminal as wide as it is; elsewhere wide enough that no cell wraps."""
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
 
 
 def _print_json(document: Any) -> None:

@@ -7,29 +7,28 @@ from rich.table import Table
 from slimnb.comparison import compare
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
-from slimnb.runs import BenchmarkResult, BrokenRun, Costs, RunFolder, Score
+from slimnb.runs import BenchmarkResult, BrokenRun, RunFolder, Score
 
 
 def study_table(runs: list[RunFolder], title: str) -> Table:
-    """Method x benchmark with k/n, interval, paired change against base, and what each run cost."""
-    table = Table(title=title, caption=(
-        "Intervals are 95%: Wilson's for a score, paired (the same items) for a change. "
-        "A change whose interval holds 0 is not resolved with so many items."
-    ))  # fmt: skip
-    for heading in ("method", "benchmark", "right", "score", "95% interval", "change against base (points)",
-                    "training", "peak memory", "trained parameters"):  # fmt: skip
-        numeric = heading not in ("method", "benchmark")
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=heading in ("right", "method"))
+    """One row a run and benchmark: k/n, interval, paired change against base; under the method what it cost."""
+    table = Table(
+        title=title,
+        caption=(
+            "In parentheses: 95% intervals, Wilson's for a score, paired (same items) for a change. "
+            "A change whose interval holds 0 is not resolved with so many items."
+        ),
+    )
+    for heading in ("method and cost", "benchmark", "right", "score, %", "change against base, points"):
+        table.add_column(heading, justify="left" if heading in ("method and cost", "benchmark") else "right")
     base = next((run for run in runs if run.record.method == "base"), None)
     for run in sorted(runs, key=lambda run: METHODS.index(run.config.method)):
-        for number, (name, result) in enumerate(run.record.scores.items()):
-            score = result.score
-            costs = _cost_cells(run) if number == 0 else ("", "", "")
-            table.add_row(
-                _label(run) if number == 0 else "", name, f"{score.k}/{score.n}", f"{score.value:.1%}",
-                interval(score), _change(base, run, name), *costs,
-                end_section=number == len(run.record.scores) - 1,
-            )  # fmt: skip
+        names = list(run.record.scores)
+        label = _label(run)
+        for row in range(max(len(names), len(label))):
+            cells = _score_cells(base, run, names[row]) if row < len(names) else ("", "", "", "")
+            table.add_row(label[row] if row < len(label) else "", *cells)
+        table.add_section()
     return table
 
 
@@ -60,18 +59,24 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _label(run: RunFolder) -> str:
-    training = run.config.training
-    return f"{run.record.method}\non {training.data}" if training else run.record.method
+def _score_cells(base: RunFolder | None, run: RunFolder, benchmark: str) -> tuple[str, str, str, str]:
+    score = run.record.scores[benchmark].score
+    percent = f"{100 * score.value:.1f} ({100 * score.low:.1f} to {100 * score.high:.1f})"
+    return benchmark, f"{score.k}/{score.n}", percent, _change(base, run, benchmark)
 
 
-def _cost_cells(run: RunFolder) -> tuple[str, str, str]:
-    costs: Costs = run.record.costs
-    trained = "-"
-    if costs.trainable_parameters is not None and costs.total_parameters:
-        share = costs.trainable_parameters / costs.total_parameters
-        trained = f"{costs.trainable_parameters:,}\n({share:.1%})"
-    return duration(costs.train_seconds), gigabytes(costs.train_peak_bytes or costs.eval_peak_bytes), trained
+def _label(run: RunFolder) -> list[str]:
+    """The method, what it was trained on, and its costs, a line each."""
+    costs, training = run.record.costs, run.config.training
+    if training is None:
+        return [run.record.method, f"peak memory {gigabytes(costs.eval_peak_bytes)}"]
+    share = f"{(costs.trainable_parameters or 0) / (costs.total_parameters or 1):.1%}"
+    return [
+        f"{run.record.method} on {training.data}",
+        f"trained in {duration(costs.train_seconds)}",
+        f"peak memory {gigabytes(costs.train_peak_bytes)}",
+        f"{(costs.trainable_parameters or 0) / 1e6:.1f}M trained ({share})",
+    ]
 
 
 def _change(base: RunFolder | None, run: RunFolder, benchmark: str) -> str:
@@ -81,7 +86,7 @@ def _change(base: RunFolder | None, run: RunFolder, benchmark: str) -> str:
         paired = compare(base, run, benchmark).paired
     except SlimnbError as error:
         return f"refused: {error}"
-    return f"{paired.difference:+.1%} ({paired.low:+.1%} to {paired.high:+.1%})".replace("%", "")
+    return f"{100 * paired.difference:+.1f} ({100 * paired.low:+.1f} to {100 * paired.high:+.1f})"
 
 
 def results_table(results: dict[str, BenchmarkResult]) -> Table:

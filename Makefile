@@ -1,0 +1,52 @@
+# Everything a person runs. `make demo` and `make test` do all the set-up themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+RUNS ?= data/runs
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dashboard notebooks test test-slow lint format workshop-data clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"slimnb needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[all]' -c constraints.txt
+	$(BIN)/slimnb models get smollm2-135m
+	@touch $(READY)
+
+setup: $(READY)  ## create .venv, install everything, prepare the offline model
+
+demo: $(READY)  ## base, LoRA, QLoRA and full fine-tuning compared on the workshop's benchmarks
+	$(BIN)/slimnb study run data/studies/quick.yaml --runs $(RUNS)
+	@echo
+	@echo 'Look at these runs:  $(BIN)/streamlit run dashboard/app.py'
+
+dashboard: $(READY)  ## open the dashboard on the saved runs
+	$(BIN)/streamlit run dashboard/app.py
+
+notebooks: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+test: lint  ## lint, types, floors of the house, and the fast tests
+	$(BIN)/pytest
+
+test-slow: $(READY)  ## the tests that take minutes: the real model on the real benchmarks
+	$(BIN)/pytest -m slow
+
+lint: $(READY)  ## ruff, pyright and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(READY)  ## put the code in its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+workshop-data: $(READY)  ## make the workshop's data sets again, byte for byte
+	$(BIN)/python data/workshop/generate.py
+
+clean:  ## remove the environment and caches, keep runs and models
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info
