@@ -9,7 +9,8 @@ from typing import Any
 _HOMES = {
     "slimnb.errors": ["SlimnbError", "OutOfMemory"],
     "slimnb.config": ["RunConfig", "StudyConfig", "make_run_config", "load_study", "METHODS"],
-    "slimnb.runs": ["RunFolder", "Score", "scan", "find"],
+    "slimnb.records": ["Score"],
+    "slimnb.runs": ["RunFolder", "scan", "find"],
     "slimnb.stats": ["wilson", "paired_difference", "PairedDifference"],
     "slimnb.comparison": ["Comparison", "compare", "config_difference"],
     "slimnb.data": ["load_rows", "data_directory"],

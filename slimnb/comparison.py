@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from slimnb.errors import SlimnbError
-from slimnb.runs import RunFolder, Score
+from slimnb.records import Score
+from slimnb.runs import RunFolder
 from slimnb.stats import PairedDifference, paired_difference
 
 

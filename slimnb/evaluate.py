@@ -20,7 +20,7 @@ from slimnb.benchmarks import Benchmark, Questions
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict, normalize
 from slimnb.generation import generate
 from slimnb.models import LoadedModel
-from slimnb.runs import BenchmarkResult, Score
+from slimnb.records import BenchmarkResult, Score
 from slimnb.scoring import score_choices
 
 Advance = Callable[[int], None]

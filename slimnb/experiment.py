@@ -23,7 +23,8 @@ from slimnb.memory import PeakMemory
 from slimnb.models import LoadedModel, add_lora, load_model, parameter_counts, require_four_bit, weights_bytes
 from slimnb.progress import console, progress_bar
 from slimnb.quiet import known_noise_hidden
-from slimnb.runs import HEARTBEAT_SECONDS, BenchmarkResult, Costs, Lineage, RunFolder
+from slimnb.records import BenchmarkResult, Costs, Lineage
+from slimnb.runs import HEARTBEAT_SECONDS, RunFolder
 from slimnb.train import Step, train
 from slimnb.training_sets import Examples, load_training_set
 

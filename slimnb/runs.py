@@ -19,119 +19,20 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import pandas as pd
 import psutil
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from slimnb.config import RunConfig, explain, load_run_config
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path, write_json
-from slimnb.stats import wilson
+from slimnb.records import SCHEMA_VERSION, BenchmarkResult, RunRecord, Status
 
-SCHEMA_VERSION = 1
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER_SECONDS = 120.0
 DEFAULT_RUNS = Path("data/runs")
-
-Status = Literal["running", "completed", "failed", "out_of_memory", "cancelled", "interrupted"]
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class Score(Record):
-    """k right answers of n items, with Wilson's 95% interval. Proportions between 0 and 1."""
-
-    value: float
-    k: int
-    n: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, k: int, n: int) -> Score:
-        low, high = wilson(k, n)
-        return cls(value=k / n, k=k, n=n, low=low, high=high)
-
-    @model_validator(mode="after")
-    def _a_count_can_give_it(self) -> Self:
-        if not 0 <= self.k <= self.n or self.n == 0 or abs(self.value - self.k / self.n) > 1e-9:
-            raise ValueError(f"no count gives this score: value {self.value}, {self.k} of {self.n}")
-        return self
-
-
-class BenchmarkResult(Record):
-    """What eval/BENCHMARK/result.json holds."""
-
-    metrics: dict[str, Score]
-    primary: str
-    """The metric that tables show."""
-    shots: int
-    items: int
-    seconds: float
-    prompts_sha256: str
-    """Hash over every prompt in order: equal hashes were asked the same things."""
-    chance: float | None = None
-    """What guessing scores; None for generated answers."""
-    hit_limit: Score | None = None
-    """Generations that ran into the token limit; None for multiple choice."""
-    subjects: dict[str, Score] = {}
-    """The primary metric by subject, where a benchmark has several."""
-
-    @property
-    def score(self) -> Score:
-        return self.metrics[self.primary]
-
-
-class Lineage(Record):
-    """The checkpoint a run started from. Scores are compared only where these agree."""
-
-    model: str
-    weights_sha256: str
-    dtype: str
-
-
-class Costs(Record):
-    """What a run took. None where it does not apply or could not be measured."""
-
-    train_seconds: float | None = None
-    train_peak_bytes: int | None = None
-    """Highest resident memory of the process (CPU) or allocated memory (CUDA) while training."""
-    eval_seconds: float | None = None
-    eval_peak_bytes: int | None = None
-    weights_bytes: int | None = None
-    """Bytes of the model's weights as they lie in memory, adapters included."""
-    total_parameters: int | None = None
-    trainable_parameters: int | None = None
-    steps: int | None = None
-    examples: int | None = None
-    """Examples seen, epochs counted."""
-    tokens: int | None = None
-    label_tokens: int | None = None
-    examples_left_out: int | None = None
-    """Training rows longer than the length limit."""
-
-
-class RunRecord(Record):
-    """What run.json holds."""
-
-    schema_version: int = SCHEMA_VERSION
-    id: str
-    study: str
-    method: str
-    status: Status = "running"
-    started: float
-    heartbeat: float
-    finished: float | None = None
-    process: int | None = None
-    host: str | None = None
-    lineage: Lineage | None = None
-    scores: dict[str, BenchmarkResult] = {}
-    costs: Costs = Field(default_factory=Costs)
-    error: str | None = None
 
 
 class RunFolder:

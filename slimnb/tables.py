@@ -7,7 +7,8 @@ from rich.table import Table
 from slimnb.comparison import compare
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
-from slimnb.runs import BenchmarkResult, BrokenRun, RunFolder, Score
+from slimnb.records import BenchmarkResult, Score
+from slimnb.runs import BrokenRun, RunFolder
 
 
 def study_table(runs: list[RunFolder], title: str) -> Table:

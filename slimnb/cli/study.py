@@ -1,0 +1,57 @@
+"""`slimnb study` and `slimnb runs`."""
+
+from pathlib import Path
+
+import typer
+
+from slimnb.cli.options import RUNS, DataDir, Json, RunsDir
+from slimnb.cli.output import print_json, print_table, run_summary, say
+from slimnb.errors import SlimnbError
+
+study_app = typer.Typer(help="A grid of runs from a YAML file.", no_args_is_help=True)
+
+
+@study_app.command("run")
+def study_run(file: Path, runs: RunsDir = RUNS, data: DataDir = None) -> None:
+    """Carry out what a study has not completed, then print its table."""
+    from slimnb.config import load_study
+    from slimnb.data import data_directory
+    from slimnb.runs import RunFolder
+    from slimnb.study import run_study
+    from slimnb.tables import study_table
+
+    study = load_study(file)
+    done = list(run_study(study, runs, data_directory(data)))
+    complete = [RunFolder.read(cell.path) for cell in done if cell.status == "completed"]
+    if complete:
+        print_table(study_table(complete, f"Study {study.name}: {study.model}"))
+    failed = [f"{cell.config.run_id}: {cell.status}" + (f", {cell.error}" if cell.error else "") for cell in done
+              if cell.status != "completed"]  # fmt: skip
+    if failed:
+        raise SlimnbError("not complete:\n  " + "\n  ".join(failed))
+
+
+@study_app.command("status")
+def study_status(file: Path, runs: RunsDir = RUNS) -> None:
+    """List a study's runs and how far each is."""
+    from slimnb.config import load_study
+    from slimnb.study import cells
+
+    for cell in cells(load_study(file), runs):
+        print(f"{cell.status:14} {cell.config.run_id}" + (f"  {cell.error}" if cell.error else ""))
+
+
+def list_runs(runs: RunsDir = RUNS, as_json: Json = False) -> None:
+    """List the runs of a directory."""
+    from slimnb.runs import scan
+    from slimnb.tables import runs_table
+
+    found, broken = scan(runs)
+    if as_json:
+        print_json([*map(run_summary, found), *({"id": b.path.name, "path": str(b.path), "study": b.path.parent.name,
+                     "status": "broken", "method": None, "scores": {}, "costs": {}, "error": b.reason}
+                     for b in broken)])  # fmt: skip
+    elif found or broken:
+        print_table(runs_table(found, broken))
+    else:
+        say(f"no runs under {runs}: `slimnb run` makes one, `make demo` makes four")
