@@ -40,8 +40,8 @@ def examine(data: Path | None) -> Iterator[Finding]:
         if data_set.hub is None:
             yield Finding("data", f"{data_set.name}: {rows or 0} rows", origin == "local")
     local = [name for name, one in DATA_SETS.items() if one.hub and availability(one, data)[0] == "local"]
-    where = f"{data}: {', '.join(local) or 'nothing in the expected places'}" if data else "from the Hub"
-    yield Finding("data", f"the real benchmarks and training sets {where}")
+    where = f"in {data}: {', '.join(local) or 'nothing in the expected places'}" if data else "from the Hub"
+    yield Finding("data", f"real benchmarks and training sets: {where}")
     yield _hub()
 
 

@@ -15,6 +15,7 @@ import torch
 from transformers import DynamicCache
 
 from slimnb.packing import only_at
+from slimnb.prefix import common_prefix, layers, read_prefix, repeat
 from slimnb.tokens import encode
 
 SLOTS = 32
@@ -58,7 +59,7 @@ class _Batch:
         ids = torch.tensor([s.prompt + [self.pad_id] * (longest - len(s.prompt)) for s in newcomers], device=device)
         lengths = torch.tensor([len(s.prompt) for s in newcomers], device=device)
         shared = self.prefix.get_seq_length() if self.prefix is not None else 0
-        cache = _repeat(self.prefix, len(newcomers))
+        cache = repeat(self.prefix, len(newcomers)) if self.prefix is not None else DynamicCache()
         place = torch.arange(longest, device=device)
         filled = torch.cat(
             [torch.ones(len(newcomers), shared, dtype=torch.bool, device=device), place < lengths[:, None]],
@@ -88,7 +89,7 @@ class _Batch:
             return
         used = self.filled.any(dim=0).nonzero()[:, 0]
         self.filled = self.filled[:, used]
-        self.cache = DynamicCache([(k[rows][:, :, used], v[rows][:, :, used]) for k, v in _layers(self.cache)])
+        self.cache = DynamicCache([(k[rows][:, :, used], v[rows][:, :, used]) for k, v in layers(self.cache)])
 
     def _step(self, sequences: list[_Sequence], ids: Any, positions: Any, filled: Any, cache: Any, last: Any) -> None:
         rows = torch.arange(len(sequences), device=ids.device)
@@ -125,7 +126,7 @@ def generate(
     """
     encoded = [_fit(encode(tokenizer, prompt), model, max_new_tokens) for prompt in prompts]
     shared = _shared_prefix(encoded)
-    prefix = _read_prefix(model, encoded[0][:shared]) if shared else None
+    prefix = read_prefix(model, encoded[0][:shared]) if shared else None
     waiting = sorted(
         (_Sequence(i, ids[shared:]) for i, ids in enumerate(encoded)),
         key=lambda s: len(s.prompt),
@@ -178,28 +179,8 @@ def _fit(ids: list[int], model: Any, max_new_tokens: int) -> list[int]:
 
 def _shared_prefix(encoded: list[list[int]]) -> int:
     """Tokens that all prompts begin with, leaving each at least one of its own."""
-    most = min(len(ids) for ids in encoded) - 1
-    shared = next((i for i in range(most) if any(ids[i] != encoded[0][i] for ids in encoded)), most)
+    shared = common_prefix(encoded, min(len(ids) for ids in encoded) - 1)
     return shared if len(encoded) > 1 and shared >= SHORTEST_PREFIX else 0
-
-
-def _read_prefix(model: Any, ids: list[int]) -> Any:
-    tokens = torch.tensor([ids], device=model.device)
-    cache = DynamicCache()
-    first = torch.zeros(1, dtype=torch.long, device=model.device)
-    with only_at(model, first, first):
-        model(input_ids=tokens, past_key_values=cache, use_cache=True)
-    return cache
-
-
-def _layers(cache: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [(layer.keys, layer.values) for layer in cache.layers]
-
-
-def _repeat(prefix: Any, times: int) -> Any:
-    if prefix is None:
-        return DynamicCache()
-    return DynamicCache([(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in _layers(prefix)])
 
 
 def _beside(cache: Any, filled: torch.Tensor, other: Any, other_filled: torch.Tensor) -> tuple[Any, torch.Tensor]:
@@ -213,7 +194,7 @@ def _beside(cache: Any, filled: torch.Tensor, other: Any, other_filled: torch.Te
 
     joined = [
         (torch.cat([wide(k), wide(other_k)]), torch.cat([wide(v), wide(other_v)]))
-        for (k, v), (other_k, other_v) in zip(_layers(cache), _layers(other), strict=True)
+        for (k, v), (other_k, other_v) in zip(layers(cache), layers(other), strict=True)
     ]
     both = [torch.nn.functional.pad(part, (0, slots - part.shape[1])) for part in (filled, other_filled)]
     return DynamicCache(joined), torch.cat(both)

@@ -32,6 +32,19 @@ class Row:
     owners: list[int]
 
 
+def causal_row(ids: list[int], boundary: int) -> Row:
+    """A plain causal sequence in which each token from `boundary` on is predicted by the one before it."""
+    inputs = ids[:-1]
+    places = range(boundary - 1, len(inputs))
+    return Row(
+        ids=inputs,
+        positions=list(range(len(inputs))),
+        segments=[STEM] * len(inputs),
+        targets=[(place, ids[place + 1]) for place in places],
+        owners=[0] * len(places),
+    )
+
+
 @dataclass(frozen=True)
 class Batch:
     """Rows of equal length L, padded on the right. B rows, K targets in all."""
@@ -107,14 +120,15 @@ def target_logits(model: Any, batch: Batch, cache: Any = None) -> torch.Tensor:
     The output head, the largest matrix product of a small model, is applied to these K places only.
 
     Args:
-        cache: key/value cache of a prefix in front of every row of the batch; None for none.
+        cache: key/value cache of a prefix in front of every row of the batch; None for none. The batch's positions
+            count the prefix.
     """
     prefix = cache.get_seq_length() if cache is not None else 0
     with only_at(model, batch.rows, batch.places):
         return model(
             input_ids=batch.ids,
             attention_mask=batch.mask(model.dtype, prefix),
-            position_ids=batch.positions + prefix,
+            position_ids=batch.positions,
             past_key_values=cache,
             use_cache=cache is not None,
         ).logits[0]

@@ -1,26 +1,40 @@
-"""Log-likelihoods of given answers, with the context they share computed once.
+"""Log-likelihoods of given answers, with whatever they share computed once.
 
-The answers of an item are packed behind their common context in one row (slimnb.packing), so the context is computed
-once and not once an answer; an answer of a single token costs nothing beyond the context. Logits are computed only
-where a token is predicted, and normalized in float32.
+What many items begin with (a benchmark's worked examples) is read once and its key/value cache reused. What an item's
+answers begin with (its question) is read once, with the answers packed behind it in one row (slimnb.packing); an
+answer of a single token costs nothing beyond its question. Logits are computed only where a token is predicted, and
+normalized in float32.
+
+`score_plainly` does none of this. It is the reference that tests hold the rest against, and the way taken for a model
+whose attention does not follow a mask of one's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from slimnb.benchmarks import ChoiceItem
-from slimnb.packing import STEM, Row, by_length, collate, target_logits
+from slimnb.packing import STEM, Row, by_length, causal_row, collate, target_logits
+from slimnb.prefix import common_prefix, read_prefix, repeat
 from slimnb.tokens import encode_pair
 
 TOKEN_BUDGET = 2048
 """Tokens in a batch, padding included: enough to keep the matrix products busy, small enough for a laptop."""
 LOGIT_CHUNK = 256
 """Predicted tokens that are normalized at once: 50 MB in float32 for a vocabulary of 50,000."""
+SHORTEST_PREFIX = 32
+"""Tokens that items must share before the cache of a prefix is worth its reading."""
+FEWEST_ITEMS = 4
+"""Items that must share a prefix, likewise."""
+
+Encoded = list[tuple[list[int], int]]
+"""For each answer of an item: token ids of context and answer, and how many of them are the context's."""
+Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ def score_choices(
     tokenizer: Any,
     items: list[ChoiceItem],
     token_budget: int = TOKEN_BUDGET,
-    advance: Callable[[int], None] = lambda items: None,
+    advance: Advance = lambda items: None,
 ) -> list[ChoiceScores]:
     """Score every answer of every item, in the order given.
 
@@ -46,32 +60,55 @@ def score_choices(
         advance: called with the number of items just scored.
     """
     encoded = [[encode_pair(tokenizer, item.prompt, f" {choice}") for choice in item.choices] for item in items]
+    if not packs(model):
+        return score_plainly(model, tokenizer, encoded, token_budget, advance)
     rows = [pack(choices) for choices in encoded]
-    scores: list[ChoiceScores | None] = [None] * len(items)
-    device = next(model.parameters()).device
-    for indices in by_length([len(row.ids) for row in rows], token_budget):
-        batch = collate([rows[i] for i in indices], tokenizer.pad_token_id, device)
-        with torch.inference_mode():
-            likelihoods = target_log_likelihoods(target_logits(model, batch), batch.targets)
-        at = 0
-        for i in indices:
-            owned = rows[i].owners
-            sums = torch.zeros(len(encoded[i]), dtype=torch.float64)
-            sums.index_add_(0, torch.tensor(owned, dtype=torch.long), likelihoods[at : at + len(owned)])
-            at += len(owned)
-            scores[i] = ChoiceScores(sums.tolist(), [len(ids) - boundary for ids, boundary in encoded[i]])
-        advance(len(indices))
-    return [score for score in scores if score is not None]
+    sums: list[list[float]] = [[] for _ in items]
+    with torch.inference_mode():
+        for group in share_prefixes(rows):
+            cache = read_prefix(model, group.prefix) if group.prefix else None
+            own = {i: _without_prefix(rows[i], len(group.prefix)) for i in group.items}
+            for places in by_length([len(own[i].ids) for i in group.items], token_budget):
+                indices = [group.items[place] for place in places]
+                batch = collate([own[i] for i in indices], tokenizer.pad_token_id, model.device)
+                logits = target_logits(model, batch, repeat(cache, len(indices)) if cache else None)
+                likelihoods = log_likelihoods(logits, batch.targets)
+                lengths = [len(rows[i].targets) for i in indices]
+                for i, part in zip(indices, likelihoods.split(lengths), strict=True):
+                    sums[i] = _sum_by_owner(part, rows[i].owners, len(encoded[i]))
+                advance(len(indices))
+    return [ChoiceScores(total, _answer_tokens(choices)) for total, choices in zip(sums, encoded, strict=True)]
 
 
-def pack(choices: list[tuple[list[int], int]]) -> Row:
-    """One row of the answers' common tokens and, behind them, a segment an answer.
+def score_plainly(
+    model: Any, tokenizer: Any, encoded: list[Encoded], token_budget: int = TOKEN_BUDGET,
+    advance: Advance = lambda items: None,
+) -> list[ChoiceScores]:  # fmt: skip
+    """One ordinary causal sequence an answer, sharing nothing."""
+    rows = {
+        (i, j): causal_row(ids, boundary)
+        for i, choices in enumerate(encoded)
+        for j, (ids, boundary) in enumerate(choices)
+    }
+    keys, sums = list(rows), [[0.0] * len(choices) for choices in encoded]
+    left = [len(choices) for choices in encoded]
+    with torch.inference_mode():
+        for places in by_length([len(row.ids) for row in rows.values()], token_budget):
+            some = [rows[keys[place]] for place in places]
+            batch = collate(some, tokenizer.pad_token_id, model.device)
+            parts = log_likelihoods(target_logits(model, batch), batch.targets).split([len(r.targets) for r in some])
+            for place, part in zip(places, parts, strict=True):
+                i, j = keys[place]
+                sums[i][j] = float(part.sum())
+                left[i] -= 1
+                advance(1 if left[i] == 0 else 0)
+    return [ChoiceScores(total, _answer_tokens(choices)) for total, choices in zip(sums, encoded, strict=True)]
 
-    Args:
-        choices: for each answer its (token ids with the context's, number of the context's tokens).
-    """
+
+def pack(choices: Encoded) -> Row:
+    """One row of the answers' common tokens and, behind them, a segment an answer."""
     boundary = min(boundary for _, boundary in choices)
-    shared = _common_prefix([ids for ids, _ in choices], boundary)
+    shared = common_prefix([ids for ids, _ in choices], boundary)
     row = Row(choices[0][0][:shared], list(range(shared)), [STEM] * shared, [], [])
     for owner, (ids, start) in enumerate(choices):
         first = len(row.ids)
@@ -87,7 +124,32 @@ def pack(choices: list[tuple[list[int], int]]) -> Row:
     return row
 
 
-def target_log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+@dataclass
+class Group:
+    """Items that are read behind one prefix; an empty one for those that share nothing."""
+
+    prefix: list[int] = field(default_factory=list)
+    items: list[int] = field(default_factory=list)
+
+
+def share_prefixes(rows: list[Row]) -> Iterator[Group]:
+    """Sort items into groups that begin with the same tokens; each keeps at least one token of its own stem."""
+    stems = [row.ids[: row.segments.count(STEM)] for row in rows]
+    by_start: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, stem in enumerate(stems):
+        by_start[tuple(stem[:SHORTEST_PREFIX])].append(i)
+    alone = Group()
+    for start, items in by_start.items():
+        length = common_prefix([stems[i] for i in items], min(len(stems[i]) for i in items) - 1)
+        if len(items) >= FEWEST_ITEMS and len(start) == SHORTEST_PREFIX <= length:
+            yield Group(stems[items[0]][:length], items)
+        else:
+            alone.items += items
+    if alone.items:
+        yield alone
+
+
+def log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """log softmax(logits)[target] in float32, returned on the CPU in float64.
 
     logits [K, vocabulary], targets [K] -> [K]
@@ -99,8 +161,51 @@ def target_log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch
     return torch.cat(parts).double().cpu()
 
 
-def _common_prefix(sequences: list[list[int]], most: int) -> int:
-    for i in range(most):
-        if any(ids[i] != sequences[0][i] for ids in sequences):
-            return i
-    return most
+def packs(model: Any) -> bool:
+    """Whether the model's attention follows a mask of one's own: tried on a small row, once a model.
+
+    A model with a sliding window, whose reach a mask of one's own would widen, does not count as one that does.
+    """
+    known = getattr(model, "_slimnb_packs", None)
+    if known is None:
+        known = _try_packing(model)
+        model._slimnb_packs = known
+    return known
+
+
+def _try_packing(model: Any) -> bool:
+    config = model.config.get_text_config(decoder=True)
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        return False
+    ids = [7 + 11 * i % (config.vocab_size - 8) for i in range(14)]
+    # Two answers of equal tokens: behind one another they must be as likely as alone.
+    answer: Encoded = [(ids[:8] + ids[8:11], 8), (ids[:8] + ids[11:14], 8)]
+    try:
+        with torch.inference_mode():
+            batch = collate([pack(answer)], 0, model.device)
+            packed = _sum_by_owner(log_likelihoods(target_logits(model, batch), batch.targets), [0] * 3 + [1] * 3, 2)
+            plain = []
+            for whole, boundary in answer:
+                one = collate([causal_row(whole, boundary)], 0, model.device)
+                plain.append(float(log_likelihoods(target_logits(model, one), one.targets).sum()))
+    except (ValueError, TypeError, RuntimeError, IndexError):
+        return False
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.3
+    return all(abs(a - b) <= tolerance for a, b in zip(packed, plain, strict=True))
+
+
+def _without_prefix(row: Row, length: int) -> Row:
+    """The row as it stands behind a cached prefix of so many tokens; positions stay as they were."""
+    if not length:
+        return row
+    targets = [(place - length, token) for place, token in row.targets]
+    return Row(row.ids[length:], row.positions[length:], row.segments[length:], targets, row.owners)
+
+
+def _sum_by_owner(values: torch.Tensor, owners: list[int], answers: int) -> list[float]:
+    sums = torch.zeros(answers, dtype=torch.float64)
+    return sums.index_add_(0, torch.tensor(owners, dtype=torch.long), values).tolist()
+
+
+def _answer_tokens(choices: Encoded) -> list[int]:
+    return [len(ids) - boundary for ids, boundary in choices]

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from slimnb.config import Training
 from slimnb.errors import SlimnbError
 from slimnb.models import LoadedModel
-from slimnb.packing import STEM, Row, by_length, collate, target_logits
+from slimnb.packing import by_length, causal_row, collate, target_logits
 from slimnb.tokens import encode_pair
 from slimnb.training_sets import Example
 
@@ -109,7 +109,7 @@ def train(
         label_tokens = sum(len(sequence.ids) - sequence.boundary for sequence in batch)
         loss = 0.0
         for indices in by_length([len(sequence.ids) for sequence in batch], TOKEN_BUDGET):
-            rows = [as_row(batch[i]) for i in indices]
+            rows = [causal_row(batch[i].ids, batch[i].boundary) for i in indices]
             micro = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
             logits = target_logits(loaded.model, micro).float()
             part = torch.nn.functional.cross_entropy(logits, micro.targets, reduction="sum") / label_tokens
@@ -136,19 +136,6 @@ def train(
     loaded.model.eval()
     return TrainingResult(
         seconds=time.perf_counter() - start, steps=steps, left_out=len(examples) - len(fitting), **totals
-    )
-
-
-def as_row(sequence: Sequence) -> Row:
-    """A plain causal row in which every label is predicted by the token before it."""
-    inputs = sequence.ids[:-1]
-    places = range(sequence.boundary - 1, len(inputs))
-    return Row(
-        ids=inputs,
-        positions=list(range(len(inputs))),
-        segments=[STEM] * len(inputs),
-        targets=[(place, sequence.ids[place + 1]) for place in places],
-        owners=[0] * len(places),
     )
 
 

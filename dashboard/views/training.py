@@ -1,0 +1,3 @@
+import streamlit as st
+
+st.text(str(st.session_state["study"]))

@@ -1,0 +1,254 @@
+"""Plotly figures as pure functions of data frames, for notebooks and the dashboard. Imports no torch.
+
+`*_frame(runs)` makes a frame from run folders; `scores`, `differences`, `training_curves` and `cost` draw one. Every
+figure has its text alternative in `figure.layout.meta["alt"]`. Frames hold proportions, bytes and seconds, figures
+percent, gigabytes and minutes. Names from run files are escaped, since Plotly reads some HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from slimnb.comparison import compare
+from slimnb.config import METHODS
+from slimnb.errors import SlimnbError
+from slimnb.runs import RunFolder
+
+
+class MethodStyle(NamedTuple):
+    name: str
+    colour: str
+    symbol: str
+    pattern: str
+
+
+METHOD_STYLE = {
+    # Okabe and Ito's palette for colour-blind readers, with a grey for its black, which a dark page would swallow.
+    "base": MethodStyle("base", "#7f7f7f", "circle", ""),
+    "lora": MethodStyle("LoRA", "#0072B2", "square", "/"),
+    "qlora": MethodStyle("QLoRA", "#D55E00", "diamond", "x"),
+    "full": MethodStyle("full", "#009E73", "triangle-up", "."),
+}
+CHANCE_COLOUR = "#CC79A7"
+COSTS = {"memory": ("peak_bytes", 1e9, "peak memory", "GB"), "time": ("train_seconds", 60, "training time", "min")}
+
+
+def scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """One row run x benchmark: the primary metric's k of n, with its 95% interval."""
+    rows = []
+    for run in runs:
+        for benchmark, result in run.record.scores.items():
+            score = result.score.model_dump(include={"k", "n", "value", "low", "high"})
+            named = {"benchmark": benchmark, "metric": result.primary, "chance": result.chance}
+            rows.append(_identity(run) | named | score)
+    return pd.DataFrame(rows)
+
+
+def pair_frame(first: RunFolder, second: RunFolder) -> pd.DataFrame:
+    """One row a benchmark of either run: the change from first to second, or in `refused` why there is none."""
+    rows = []
+    for benchmark in dict.fromkeys([*first.record.scores, *second.record.scores]):
+        row: dict[str, Any] = {**_identity(second), "benchmark": benchmark, "refused": None}
+        try:
+            paired = compare(first, second, benchmark).paired
+            row |= vars(paired) | {"resolved": paired.low > 0 or paired.high < 0}
+        except SlimnbError as error:
+            row["refused"] = str(error)
+        except (KeyError, TypeError, ValueError) as error:  # a column of the items is missing or of another type
+            row["refused"] = f"items of {benchmark} are damaged: {type(error).__name__}: {error}"
+        rows.append(row)
+    numbers = ["n", "difference", "low", "high", "fixed", "broken", "p_value", "resolved"]
+    return pd.DataFrame(rows).reindex(columns=["run", "method", "training_set", "benchmark", "refused", *numbers])
+
+
+def differences_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """`pair_frame` of each trained run against a base run, if it can be one of the same starting weights."""
+    bases = [run for run in runs if run.config.method == "base"]
+    frames = []
+    for run in runs:
+        if run.config.method != "base" and run.record.scores and bases:
+            base = next((one for one in bases if one.record.lineage == run.record.lineage), bases[0])
+            frames.append(pair_frame(base, run))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def curves_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """One row run x optimizer step; runs that trained nothing have none."""
+    logs = [log.assign(**_identity(run)) for run in runs if {"step", "loss"} <= set((log := run.metrics()).columns)]
+    return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
+
+
+def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """`scores_frame` and what each run took. Peak memory is training's, or scoring's where nothing was trained."""
+    rows = []
+    for run in runs:
+        costs, training = run.record.costs, run.config.training
+        spent = {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "train_seconds": costs.train_seconds,
+                 "trainable_parameters": costs.trainable_parameters}  # fmt: skip
+        spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
+        rows += [row | spent for row in scores_frame([run]).to_dict("records")]
+    return pd.DataFrame(rows)
+
+
+def labels(frame: pd.DataFrame) -> dict[str, str]:
+    """Run -> a short name that tells it from the frame's other runs; methods in their fixed order."""
+    runs = sorted((rows[0] for rows in _by("run", frame).values()), key=lambda row: METHODS.index(row.method))
+    names = {row.run: METHOD_STYLE[row.method].name for row in runs}
+    if len({row.training_set for row in runs if pd.notna(row.training_set)}) > 1:
+        names |= {row.run: f"{names[row.run]} on {row.training_set}" for row in runs if pd.notna(row.training_set)}
+    taken = list(names.values())
+    return {run: name if taken.count(name) == 1 else f"{name} {' '.join(run.split('-')[-2:])}"  # its seed and hash
+            for run, name in names.items()}  # fmt: skip
+
+
+def scores(frame: pd.DataFrame) -> go.Figure:
+    """Bars grouped by benchmark with 95% intervals, and a line where guessing would be."""
+    if frame.empty:
+        return _empty("Scores", "no scores yet")
+    figure, said, runs, groups = go.Figure(), [], _by("run", frame), _by("benchmark", frame)
+    places = {benchmark: place for place, benchmark in enumerate(groups)}
+    for run, label in labels(frame).items():
+        style, rows = METHOD_STYLE[runs[run][0].method], runs[run]
+        said += [f"{label} {row.value:.1%} of {row.n} on {row.benchmark}" for row in rows]
+        figure.add_bar(
+            name=_text(label), x=[places[row.benchmark] for row in rows], y=[100 * row.value for row in rows],
+            error_y=_error_bars(rows, "value"), hoverinfo="text",
+            hovertext=[f"{_text(f'{label}: {row.benchmark}, {row.metric}')}<br>{_score(row)}" for row in rows],
+            marker={"color": _faint(style.colour), "line": {"color": style.colour, "width": 1.5},
+                    "pattern": {"shape": style.pattern, "fgcolor": style.colour, "size": 7, "solidity": 0.2}},
+        )  # fmt: skip
+    if chance := {places[name]: 100 * rows[0].chance for name, rows in groups.items() if pd.notna(rows[0].chance)}:
+        figure.add_scatter(
+            name="chance", mode="lines", line={"color": CHANCE_COLOUR, "dash": "dash", "width": 2},
+            x=[x for place in chance for x in (place - 0.47, place + 0.47, None)],
+            y=[y for value in chance.values() for y in (value, value, None)],
+            hovertemplate="guessing: %{y:.1f}%<extra></extra>",
+        )  # fmt: skip
+    # Names may break at underscores, so that they stay level on a narrow screen.
+    ticks = [_text(name).replace("_", "_<br>") + "<br>" + _count(rows) for name, rows in groups.items()]
+    figure.update_xaxes(tickvals=list(places.values()), ticktext=ticks, tickangle=0)
+    return _finish(figure, "Scores", "benchmark", "right answers (%)", f"Right answers: {'; '.join(said)}.", 460)
+
+
+def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.Figure:
+    """A forest plot of paired changes: one row a run under its benchmark's name, and a line at no change."""
+    shown = frame if frame.empty else frame.loc[frame["refused"].isna()]
+    if shown.empty:
+        return _empty(title, "no two runs to compare")
+    figure, names, said, ticks, at = go.Figure(), labels(shown), [], {}, 0
+    figure.add_vline(x=0, line={"color": METHOD_STYLE["base"].colour, "width": 1.5})
+    for benchmark, rows in _by("benchmark", shown).items():
+        heading = f"<b>{_text(benchmark)}</b>, {_count(rows)}"
+        figure.add_annotation(text=heading, x=0, xref="paper", xanchor="left", y=at, showarrow=False)
+        for row in sorted(rows, key=lambda row: list(names).index(row.run)):
+            at += 1
+            ticks[at] = _text(names[row.run])
+            change = f"{100 * row.difference:+.1f} points ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
+            said.append(f"{names[row.run]} {change} on {benchmark}")
+            hover = f"{_text(said[-1])}<br>n = {row.n:.0f}: {row.fixed:.0f} fixed, {row.broken:.0f} broken"
+            figure.add_trace(_point(names[row.run], row, hover, x=100 * row.difference, y=at, error_x="difference"))
+        at += 1
+    figure.update_yaxes(tickvals=list(ticks), ticktext=list(ticks.values()), range=[at - 0.3, -0.7], showgrid=False)
+    figure.update_layout(showlegend=False)
+    alt, x_title = f"Changes with paired 95% intervals: {'; '.join(said)}.", "change in right answers (points)"
+    return _finish(figure, title, x_title, "run", alt, 150 + 32 * at)
+
+
+def training_curves(frame: pd.DataFrame) -> go.Figure:
+    """Loss at each optimizer step, one line a run."""
+    if frame.empty:
+        return _empty("Training loss", "no run with a training log")
+    figure, said, runs = go.Figure(), [], _by("run", frame)
+    for run, label in labels(frame).items():
+        style, losses = METHOD_STYLE[runs[run][0].method], [row.loss for row in runs[run]]
+        figure.add_scatter(
+            name=_text(label), x=[row.step for row in runs[run]], y=losses, mode="lines+markers",
+            line={"color": style.colour}, marker={"symbol": style.symbol, "size": 8, "maxdisplayed": 10},
+            hovertemplate="%{fullData.name}<br>step %{x}: loss %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+        said.append(f"{label} from {losses[0]:.2f} to {losses[-1]:.2f} in {len(losses)} steps")
+    unit = "loss (nats per label token)"
+    return _finish(figure, "Training loss", "optimizer step", unit, f"Training {unit}: {'; '.join(said)}.", 440)
+
+
+def cost(frame: pd.DataFrame, against: Literal["memory", "time"] = "memory", benchmark: str | None = None) -> go.Figure:
+    """Score on one benchmark, the frame's first unless named, against peak memory or training time."""
+    column, scale, spent, unit = COSTS[against]
+    title = f"Score and {spent}"
+    groups = _by("benchmark", frame if frame.empty else frame.dropna(subset=[column]))
+    benchmark = benchmark or next(iter(groups), "a benchmark")
+    if benchmark not in groups:
+        return _empty(title, f"no run scored on {benchmark} has its {spent} recorded")
+    figure, said, names = go.Figure(), [], labels(frame)
+    for row in sorted(groups[benchmark], key=lambda row: list(names).index(row.run)):
+        x = getattr(row, column) / scale
+        said.append(f"{names[row.run]} {row.value:.1%} of {row.n} with {x:.2f} {unit}")
+        hover = f"{_text(names[row.run])}<br>{_score(row)}<br>{x:.2f} {unit}"
+        figure.add_trace(_point(names[row.run], row, hover, x=x, y=100 * row.value, error_y="value"))
+    alt = f"Right answers on {benchmark} and {spent}: {'; '.join(said)}."
+    y_title = f"right answers (%), {_count(groups[benchmark])}"
+    return _finish(figure, title, f"{spent} ({unit})", y_title, alt, 420)
+
+
+def _identity(run: RunFolder) -> dict[str, str | None]:
+    training = run.config.training
+    return {"run": run.path.name, "method": run.config.method, "training_set": training.data if training else None}
+
+
+def _by(column: str, frame: pd.DataFrame) -> dict[str, list[Any]]:
+    groups: dict[str, list[Any]] = {}
+    for row in frame.itertuples():
+        groups.setdefault(getattr(row, column), []).append(row)
+    return groups
+
+
+def _point(label: str, row: Any, hover: str, *, x: float, y: float, **error: str) -> go.Scatter:
+    style = METHOD_STYLE[row.method]
+    bars = {axis: _error_bars([row], middle) for axis, middle in error.items()}
+    marker = {"color": style.colour, "symbol": style.symbol, "size": 12}
+    shown = {"name": _text(label), "hovertext": hover, "hoverinfo": "text"}
+    return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, **shown, **bars)
+
+
+def _error_bars(rows: list[Any], middle: str) -> dict[str, Any]:
+    """Plotly wants distances; rounding can put a bound of 0% or 100% a hair inside its value."""
+    above = [100 * max(0.0, row.high - getattr(row, middle)) for row in rows]
+    below = [100 * max(0.0, getattr(row, middle) - row.low) for row in rows]
+    return {"array": above, "arrayminus": below, "color": METHOD_STYLE[rows[0].method].colour, "thickness": 2}
+
+
+def _faint(colour: str) -> str:
+    """The colour as a see-through fill, so that an error bar of the full colour shows inside its bar."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.3)"
+
+
+def _score(row: Any) -> str:
+    return f"{row.k} of n = {row.n} right: {row.value:.1%}<br>95% interval {row.low:.1%} to {row.high:.1%}"
+
+
+def _count(rows: list[Any]) -> str:
+    low, high = min(int(row.n) for row in rows), max(int(row.n) for row in rows)
+    return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+
+def _text(value: Any) -> str:
+    return escape(str(value), quote=False)
+
+
+def _empty(title: str, message: str) -> go.Figure:
+    figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
+    figure.add_annotation(text=_text(message), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    return _finish(figure, title, "", "", f"An empty figure: {message}.", 240)
+
+
+def _finish(figure: go.Figure, title: str, x: str, y: str, alt: str, height: int) -> go.Figure:
+    figure.update_xaxes(title=x, rangemode="tozero").update_yaxes(title=y, rangemode="tozero")
+    legend = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}
+    return figure.update_layout(title=_text(title), meta={"alt": alt}, height=height, template="plotly_white",
+                                barmode="group", legend=legend, margin={"t": 90, "r": 10})  # fmt: skip
