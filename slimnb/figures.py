@@ -89,8 +89,9 @@ def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     for run in runs:
         costs, training = run.record.costs, run.config.training
         spent = {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "train_seconds": costs.train_seconds,
-                 "trainable_parameters": costs.trainable_parameters}  # fmt: skip
-        spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
+                 "trainable_parameters": costs.trainable_parameters, "batch_size": training and training.batch_size}  # fmt: skip
+        if training is None:
+            spent |= {"train_seconds": 0.0, "trainable_parameters": 0}
         rows += [row | spent for row in scores_frame([run]).to_dict("records")]
     return pd.DataFrame(rows)
 

@@ -39,9 +39,8 @@ def slimnb_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of the developer's own settings; tables wide enough that no cell is folded."""
+    """Nothing of the developer's own settings."""
     monkeypatch.delenv("SLIMNB_DATA", raising=False)
-    monkeypatch.setenv("COLUMNS", "240")
 
 
 @pytest.fixture(scope="session")

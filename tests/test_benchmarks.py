@@ -23,7 +23,10 @@ def hellaswag_row(number: int, source: str = "activitynet~v_1", **fields: Any) -
 
 
 def gsm8k_row(number: int) -> dict[str, Any]:
-    return {"question": f"What is {number} + 1?", "answer": f"It is <<{number}+1={number + 1}>>{number + 1}.\n#### {number + 1}"}
+    return {
+        "question": f"What is {number} + 1?",
+        "answer": f"It is <<{number}+1={number + 1}>>{number + 1}.\n#### {number + 1}",
+    }
 
 
 def mmlu_row(number: int, subject: str = "computer_security") -> dict[str, Any]:

@@ -1,3 +1,54 @@
+"""Two runs on the same items: what changed, and in what their configurations differ."""
+
+from __future__ import annotations
+
 import streamlit as st
 
-st.text(str(st.session_state["study"]))
+from dashboard.store import the_store
+from dashboard.widgets import chart, choose, rows_of, table
+from dashboard.wording import change_cell, score_cell, setting
+from slimnb.comparison import config_difference
+from slimnb.figures import differences, pair_frame, scores_frame
+
+store = the_store()
+keys = list(store.runs)  # of every study: an A/A pair, for one, lies in two
+if len(keys) < 2:
+    st.info("A comparison needs two runs.")
+    st.stop()
+here = [key for key in keys if store.runs[key].path.parent.name == st.session_state["study"]]
+start = keys.index(here[0]) if here else 0
+
+left, right = st.columns(2)
+with left:
+    first = store.runs[choose("First run", keys, "first", start)]
+with right:
+    second = store.runs[choose("Second run", keys, "second", (start + 1) % len(keys))]
+
+pairs = pair_frame(first, second)
+scores = [{row.benchmark: score_cell(row) for row in rows_of(scores_frame([run]))} for run in (first, second)]
+refused = [row.refused for row in rows_of(pairs) if change_cell(row) == "refused"]
+if refused:
+    st.warning("Not compared, because a difference would not be the training's:")
+    for reason in dict.fromkeys(refused):
+        st.text(reason)
+
+st.header("Second minus first")
+chart(differences(pairs, "Change from first to second"))
+table(
+    [
+        {"benchmark": row.benchmark, "items": row.n, "first (%)": setting(scores[0].get(row.benchmark)),
+         "second (%)": setting(scores[1].get(row.benchmark)), "change (points)": change_cell(row),
+         "fixed": row.fixed, "broken": row.broken, "p (McNemar)": row.p_value}
+        for row in rows_of(pairs)
+    ],
+    "Scores of both runs and their paired difference",
+    {"p (McNemar)": "%.3g"},
+)  # fmt: skip
+st.caption("Intervals are 95%. Fixed: wrong in the first run, right in the second. Broken: the other way round.")
+
+st.header("Configurations differ in")
+if fields := config_difference(first, second):
+    table([{"field": name, "first": setting(one), "second": setting(two)} for name, (one, two) in fields.items()],
+          "Fields in which the two configurations differ")  # fmt: skip
+else:
+    st.text("Nothing: both runs have the same configuration.")
