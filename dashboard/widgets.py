@@ -19,7 +19,7 @@ def choose(label: str, options: Sequence[str], key: str, start: int = 0) -> str:
 def choose_several(label: str, options: Sequence[str], key: str) -> list[str]:
     """As `choose`, for any number of values; all of them to begin with."""
     _name_unknown(options, key)
-    return st.multiselect(label, options, default=options, key=key, bind="query-params")
+    return st.pills(label, options, selection_mode="multi", default=options, key=key, bind="query-params")
 
 
 def chart(figure: go.Figure) -> None:
@@ -30,7 +30,9 @@ def chart(figure: go.Figure) -> None:
 def table(rows: Sequence[dict[str, Any]], alt: str, formats: dict[str, str] | None = None) -> None:
     """A table of text and numbers; cells are drawn as they are, never read as markup."""
     columns = {name: st.column_config.NumberColumn(format=form) for name, form in (formats or {}).items()}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, column_config=columns)
+    st.dataframe(
+        pd.DataFrame(rows), hide_index=True, alt=alt, column_config=columns, height="content", placeholder="-"
+    )
 
 
 def rows_of(frame: pd.DataFrame) -> list[Any]:

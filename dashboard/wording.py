@@ -14,7 +14,7 @@ def verdict(name: str, row: Any) -> str:
     points, low, high = 100 * row.difference, 100 * row.low, 100 * row.high
     end = "resolved" if row.resolved else f"not resolved with {row.n:.0f} items"
     interval = f"(95% {low:+.1f} to {high:+.1f}, {row.n:.0f} items)"
-    return f"{name} changed {row.benchmark} by {points:+.1f} points {interval}: {end}."
+    return f"{name[:1].upper()}{name[1:]} changed {row.benchmark} by {points:+.1f} points {interval}: {end}."
 
 
 def score_cell(row: Any) -> str:
@@ -27,6 +27,6 @@ def change_cell(row: Any) -> str:
     return f"{100 * row.difference:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
 
 
-def setting(value: Any) -> str:
-    """A configuration's value; one that is not set is a dash."""
-    return "-" if value is None else str(value)
+def setting(value: Any) -> str | None:
+    """A configuration's value as text; one that is not set stays None."""
+    return None if value is None else str(value)

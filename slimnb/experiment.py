@@ -109,11 +109,11 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, costs: Co
             parameter.requires_grad_(True)
     costs.total_parameters, costs.trainable_parameters = parameter_counts(loaded.model)
     log = (folder.path / "metrics.jsonl").open("w", encoding="utf-8")
-    with log, progress_bar(f"{folder.record.id}: training", 1) as advance:
+    with log, progress_bar(f"{folder.record.id}: training", None) as advance:
 
         def on_step(step: Step, steps: int) -> None:
             append_json_line(log, asdict(step))
-            advance(1 / steps, f"loss {step.loss:.3f}")
+            advance(1, f"loss {step.loss:.3f}", steps)
 
         result = train(loaded, examples.examples, config.training, config.seed, on_step)
     costs.train_seconds = result.seconds

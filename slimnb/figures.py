@@ -89,9 +89,8 @@ def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     for run in runs:
         costs, training = run.record.costs, run.config.training
         spent = {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "train_seconds": costs.train_seconds,
-                 "trainable_parameters": costs.trainable_parameters, "batch_size": training and training.batch_size}  # fmt: skip
-        if training is None:
-            spent |= {"train_seconds": 0.0, "trainable_parameters": 0}
+                 "trainable_parameters": costs.trainable_parameters, "batch_size": None}  # fmt: skip
+        spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
         rows += [row | spent for row in scores_frame([run]).to_dict("records")]
     return pd.DataFrame(rows)
 
@@ -126,7 +125,7 @@ def scores(frame: pd.DataFrame) -> go.Figure:
     if chance := {places[name]: 100 * rows[0].chance for name, rows in groups.items() if pd.notna(rows[0].chance)}:
         figure.add_scatter(
             name="chance", mode="lines", line={"color": CHANCE_COLOUR, "dash": "dash", "width": 2},
-            x=[x for place in chance for x in (place - 0.47, place + 0.47, None)],
+            x=[x for place in chance for x in (place - 0.44, place + 0.44, None)],
             y=[y for value in chance.values() for y in (value, value, None)],
             hovertemplate="guessing: %{y:.1f}%<extra></extra>",
         )  # fmt: skip
@@ -142,10 +141,10 @@ def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.F
     if shown.empty:
         return _empty(title, "no two runs to compare")
     figure, names, said, ticks, at = go.Figure(), labels(shown), [], {}, 0
-    figure.add_vline(x=0, line={"color": METHOD_STYLE["base"].colour, "width": 1.5})
     for benchmark, rows in _by("benchmark", shown).items():
         heading = f"<b>{_text(benchmark)}</b>, {_count(rows)}"
         figure.add_annotation(text=heading, x=0, xref="paper", xanchor="left", y=at, showarrow=False)
+        figure.add_shape(x0=0, x1=0, y0=at + 0.5, y1=at + len(rows) + 0.5, line={"color": METHOD_STYLE["base"].colour})
         for row in sorted(rows, key=lambda row: list(names).index(row.run)):
             at += 1
             ticks[at] = _text(names[row.run])
@@ -155,7 +154,7 @@ def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.F
             figure.add_trace(_point(names[row.run], row, hover, x=100 * row.difference, y=at, error_x="difference"))
         at += 1
     figure.update_yaxes(tickvals=list(ticks), ticktext=list(ticks.values()), range=[at - 0.3, -0.7], showgrid=False)
-    figure.update_layout(showlegend=False)
+    figure.update_yaxes(zeroline=False).update_xaxes(zeroline=False).update_layout(showlegend=False)
     alt, x_title = f"Changes with paired 95% intervals: {'; '.join(said)}.", "change in right answers (points)"
     return _finish(figure, title, x_title, "run", alt, 150 + 32 * at)
 
@@ -212,7 +211,7 @@ def _point(label: str, row: Any, hover: str, *, x: float, y: float, **error: str
     style = METHOD_STYLE[row.method]
     bars = {axis: _error_bars([row], middle) for axis, middle in error.items()}
     marker = {"color": style.colour, "symbol": style.symbol, "size": 12}
-    shown = {"name": _text(label), "hovertext": hover, "hoverinfo": "text"}
+    shown = {"name": _text(label), "hovertext": hover, "hoverinfo": "text", "cliponaxis": False}
     return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, **shown, **bars)
 
 

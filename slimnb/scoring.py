@@ -18,13 +18,13 @@ from typing import Any
 
 import torch
 
+from slimnb.batches import find_budget, in_batches
 from slimnb.benchmarks import ChoiceItem
-from slimnb.packing import STEM, Row, by_length, causal_row, collate, target_logits
+from slimnb.packing import STEM, Row, causal_row, collate, target_logits
 from slimnb.prefix import common_prefix, read_prefix, repeat
-from slimnb.tokens import encode_pair
+from slimnb.progress import console
+from slimnb.tokens import Encoded, context_length, encode_pair
 
-TOKEN_BUDGET = 2048
-"""Tokens in a batch, padding included: enough to keep the matrix products busy, small enough for a laptop."""
 LOGIT_CHUNK = 256
 """Predicted tokens that are normalized at once: 50 MB in float32 for a vocabulary of 50,000."""
 SHORTEST_PREFIX = 32
@@ -32,8 +32,6 @@ SHORTEST_PREFIX = 32
 FEWEST_ITEMS = 4
 """Items that must share a prefix, likewise."""
 
-Encoded = list[tuple[list[int], int]]
-"""For each answer of an item: token ids of context and answer, and how many of them are the context's."""
 Advance = Callable[[int], None]
 
 
@@ -45,78 +43,95 @@ class ChoiceScores:
     """Natural logarithm of the answer's probability after the context."""
     tokens: list[int]
     """Tokens of the answer."""
+    truncated: bool
+    """Whether the context lost tokens on the left."""
 
 
 def score_choices(
     model: Any,
     tokenizer: Any,
     items: list[ChoiceItem],
-    token_budget: int = TOKEN_BUDGET,
+    token_budget: int | None = None,
     advance: Advance = lambda items: None,
 ) -> list[ChoiceScores]:
     """Score every answer of every item, in the order given.
 
     Args:
+        token_budget: tokens in a batch, padding included; None finds it from the free memory.
         advance: called with the number of items just scored.
     """
-    encoded = [[encode_pair(tokenizer, item.prompt, f" {choice}") for choice in item.choices] for item in items]
+    most = context_length(model)
+    encoded = [
+        [encode_pair(tokenizer, item.prompt, item.joint + choice, most) for choice in item.choices] for item in items
+    ]
+    token_budget = token_budget or find_budget(model)
     if not packs(model):
         return score_plainly(model, tokenizer, encoded, token_budget, advance)
     rows = [pack(choices) for choices in encoded]
-    sums: list[list[float]] = [[] for _ in items]
+    sums: dict[int, list[float]] = {}
     with torch.inference_mode():
         for group in share_prefixes(rows):
-            cache = read_prefix(model, group.prefix) if group.prefix else None
-            own = {i: _without_prefix(rows[i], len(group.prefix)) for i in group.items}
-            for places in by_length([len(own[i].ids) for i in group.items], token_budget):
-                indices = [group.items[place] for place in places]
-                batch = collate([own[i] for i in indices], tokenizer.pad_token_id, model.device)
-                logits = target_logits(model, batch, repeat(cache, len(indices)) if cache else None)
-                likelihoods = log_likelihoods(logits, batch.targets)
-                lengths = [len(rows[i].targets) for i in indices]
-                for i, part in zip(indices, likelihoods.split(lengths), strict=True):
-                    sums[i] = _sum_by_owner(part, rows[i].owners, len(encoded[i]))
-                advance(len(indices))
-    return [ChoiceScores(total, _answer_tokens(choices)) for total, choices in zip(sums, encoded, strict=True)]
+            sums |= _score_group(model, tokenizer, group, rows, token_budget, advance)
+    return [_scores(sums[i], choices) for i, choices in enumerate(encoded)]
+
+
+def _score_group(
+    model: Any, tokenizer: Any, group: Group, rows: list[Row], token_budget: int, advance: Advance
+) -> dict[int, list[float]]:
+    """Item -> the log-likelihood of each of its answers, for the items of one group."""
+    cache = read_prefix(model, group.prefix) if group.prefix else None
+    own = [_without_prefix(rows[i], len(group.prefix)) for i in group.items]
+    sums: dict[int, list[float]] = {}
+
+    def score(places: list[int]) -> None:
+        some = [own[place] for place in places]
+        batch = collate(some, tokenizer.pad_token_id, model.device)
+        logits = target_logits(model, batch, repeat(cache, len(some)) if cache else None)
+        likelihoods = log_likelihoods(logits, batch.targets).split([len(row.targets) for row in some])
+        for place, row, part in zip(places, some, likelihoods, strict=True):
+            sums[group.items[place]] = _sum_by_owner(part, row)
+        advance(len(some))
+
+    in_batches([len(row.ids) for row in own], token_budget, score)
+    return sums
 
 
 def score_plainly(
-    model: Any, tokenizer: Any, encoded: list[Encoded], token_budget: int = TOKEN_BUDGET,
-    advance: Advance = lambda items: None,
-) -> list[ChoiceScores]:  # fmt: skip
+    model: Any, tokenizer: Any, encoded: list[list[Encoded]], token_budget: int, advance: Advance = lambda items: None
+) -> list[ChoiceScores]:
     """One ordinary causal sequence an answer, sharing nothing."""
-    rows = {
-        (i, j): causal_row(ids, boundary)
-        for i, choices in enumerate(encoded)
-        for j, (ids, boundary) in enumerate(choices)
-    }
-    keys, sums = list(rows), [[0.0] * len(choices) for choices in encoded]
+    keys = [(i, j) for i, choices in enumerate(encoded) for j in range(len(choices))]
+    rows = [causal_row(encoded[i][j].ids, encoded[i][j].boundary) for i, j in keys]
+    sums = [[0.0] * len(choices) for choices in encoded]
     left = [len(choices) for choices in encoded]
+
+    def score(places: list[int]) -> None:
+        some = [rows[place] for place in places]
+        batch = collate(some, tokenizer.pad_token_id, model.device)
+        likelihoods = log_likelihoods(target_logits(model, batch), batch.targets)
+        for place, part in zip(places, likelihoods.split([len(row.targets) for row in some]), strict=True):
+            i, j = keys[place]
+            sums[i][j] = float(part.sum())
+            left[i] -= 1
+            advance(1 if left[i] == 0 else 0)
+
     with torch.inference_mode():
-        for places in by_length([len(row.ids) for row in rows.values()], token_budget):
-            some = [rows[keys[place]] for place in places]
-            batch = collate(some, tokenizer.pad_token_id, model.device)
-            parts = log_likelihoods(target_logits(model, batch), batch.targets).split([len(r.targets) for r in some])
-            for place, part in zip(places, parts, strict=True):
-                i, j = keys[place]
-                sums[i][j] = float(part.sum())
-                left[i] -= 1
-                advance(1 if left[i] == 0 else 0)
-    return [ChoiceScores(total, _answer_tokens(choices)) for total, choices in zip(sums, encoded, strict=True)]
+        in_batches([len(row.ids) for row in rows], token_budget, score)
+    return [_scores(total, choices) for total, choices in zip(sums, encoded, strict=True)]
 
 
-def pack(choices: Encoded) -> Row:
+def pack(choices: list[Encoded]) -> Row:
     """One row of the answers' common tokens and, behind them, a segment an answer."""
-    boundary = min(boundary for _, boundary in choices)
-    shared = common_prefix([ids for ids, _ in choices], boundary)
-    row = Row(choices[0][0][:shared], list(range(shared)), [STEM] * shared, [], [])
-    for owner, (ids, start) in enumerate(choices):
+    shared = common_prefix([one.ids for one in choices], min(one.boundary for one in choices))
+    row = Row(choices[0].ids[:shared], list(range(shared)), [STEM] * shared, [], [], answers=len(choices))
+    for owner, one in enumerate(choices):
+        ids = one.ids
         first = len(row.ids)
         branch = ids[shared:-1]
         row.ids.extend(branch)
         row.positions.extend(range(shared, shared + len(branch)))
         row.segments.extend([owner + 1] * len(branch))
-        for index in range(start, len(ids)):
+        for index in range(one.boundary, len(ids)):
             # The token before predicts it: the last of the stem, or one of this branch.
             place = index - 1 if index - 1 < shared else first + index - 1 - shared
             row.targets.append((place, ids[index]))
@@ -168,8 +183,10 @@ def packs(model: Any) -> bool:
     """
     known = getattr(model, "_slimnb_packs", None)
     if known is None:
-        known = _try_packing(model)
-        model._slimnb_packs = known
+        known = model._slimnb_packs = _try_packing(model)
+        if not known:
+            name = type(model).__name__
+            console.print(f"{name}: attention takes no mask of one's own, so each answer is scored by itself")
     return known
 
 
@@ -179,15 +196,15 @@ def _try_packing(model: Any) -> bool:
         return False
     ids = [7 + 11 * i % (config.vocab_size - 8) for i in range(14)]
     # Two answers of equal tokens: behind one another they must be as likely as alone.
-    answer: Encoded = [(ids[:8] + ids[8:11], 8), (ids[:8] + ids[11:14], 8)]
+    answers = [Encoded(ids[:8] + ids[8:11], 8), Encoded(ids[:8] + ids[11:14], 8)]
     try:
         with torch.inference_mode():
-            batch = collate([pack(answer)], 0, model.device)
-            packed = _sum_by_owner(log_likelihoods(target_logits(model, batch), batch.targets), [0] * 3 + [1] * 3, 2)
+            batch = collate([pack(answers)], 0, model.device)
+            packed = _sum_by_owner(log_likelihoods(target_logits(model, batch), batch.targets), pack(answers))
             plain = []
-            for whole, boundary in answer:
-                one = collate([causal_row(whole, boundary)], 0, model.device)
-                plain.append(float(log_likelihoods(target_logits(model, one), one.targets).sum()))
+            for answer in answers:
+                batch = collate([causal_row(answer.ids, answer.boundary)], 0, model.device)
+                plain.append(float(log_likelihoods(target_logits(model, batch), batch.targets).sum()))
     except (ValueError, TypeError, RuntimeError, IndexError):
         return False
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.3
@@ -199,13 +216,14 @@ def _without_prefix(row: Row, length: int) -> Row:
     if not length:
         return row
     targets = [(place - length, token) for place, token in row.targets]
-    return Row(row.ids[length:], row.positions[length:], row.segments[length:], targets, row.owners)
+    return Row(row.ids[length:], row.positions[length:], row.segments[length:], targets, row.owners, row.answers)
 
 
-def _sum_by_owner(values: torch.Tensor, owners: list[int], answers: int) -> list[float]:
-    sums = torch.zeros(answers, dtype=torch.float64)
-    return sums.index_add_(0, torch.tensor(owners, dtype=torch.long), values).tolist()
+def _sum_by_owner(values: torch.Tensor, row: Row) -> list[float]:
+    sums = torch.zeros(row.answers, dtype=torch.float64)
+    return sums.index_add_(0, torch.tensor(row.owners, dtype=torch.long), values).tolist()
 
 
-def _answer_tokens(choices: Encoded) -> list[int]:
-    return [len(ids) - boundary for ids, boundary in choices]
+def _scores(sums: list[float], choices: list[Encoded]) -> ChoiceScores:
+    lengths = [len(one.ids) - one.boundary for one in choices]
+    return ChoiceScores(sums, lengths, any(one.truncated for one in choices))

@@ -6,7 +6,19 @@ together, and the boundary is set where the context alone would end (as lm-eval'
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokens of a context and what follows it."""
+
+    ids: list[int]
+    boundary: int
+    """How many of them are the context's."""
+    truncated: bool = False
+    """Whether the context lost tokens on the left, because the model reads no more."""
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
@@ -18,11 +30,14 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return ids
 
 
-def encode_pair(tokenizer: Any, context: str, answer: str) -> tuple[list[int], int]:
-    """Token ids of context and answer together, and how many of them belong to the context.
+def encode_pair(tokenizer: Any, context: str, answer: str, most: int | None = None) -> Encoded:
+    """Context and answer encoded together.
 
     Spaces at the context's end are moved to the answer, where tokenizers put them. A context without a token gets
     the beginning-of-sequence token (else the end-of-sequence one), since something must predict the first token.
+
+    Args:
+        most: tokens that the model can read; the last token of the answer is predicted and not read.
     """
     trailing = len(context) - len(context.rstrip())
     if trailing:
@@ -31,5 +46,18 @@ def encode_pair(tokenizer: Any, context: str, answer: str) -> tuple[list[int], i
     boundary = len(encode(tokenizer, context))
     if boundary == 0:
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        return [start, *whole], 1
-    return whole, boundary
+        whole, boundary = [start, *whole], 1
+    cut = max(0, len(whole) - (most + 1)) if most else 0
+    return Encoded(whole[cut:], max(1, boundary - cut), cut > 0)
+
+
+def context_length(model: Any) -> int | None:
+    """Tokens that the model can read at once; None where it has no limit."""
+    config = model.config.get_text_config(decoder=True)
+    return getattr(config, "max_position_embeddings", None)
+
+
+def as_chat(tokenizer: Any, text: str) -> str:
+    """The text as a user's turn in the model's own chat form, up to where the assistant begins to answer."""
+    turn = [{"role": "user", "content": text}]
+    return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)

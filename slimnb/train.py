@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from slimnb.batches import by_length
 from slimnb.config import Training
 from slimnb.errors import SlimnbError
 from slimnb.models import LoadedModel
-from slimnb.packing import by_length, causal_row, collate, target_logits
-from slimnb.tokens import encode_pair
+from slimnb.packing import causal_row, collate, target_logits
+from slimnb.tokens import Encoded, encode_pair
 from slimnb.training_sets import Example
 
 TOKEN_BUDGET = 1024
@@ -58,18 +59,10 @@ class TrainingResult:
     """Rows longer than the length limit."""
 
 
-@dataclass(frozen=True)
-class Sequence:
-    """A tokenized example; labels are ids[boundary:], end of sequence included."""
-
-    ids: list[int]
-    boundary: int
-
-
-def tokenize(tokenizer: Any, example: Example) -> Sequence:
-    """Prompt, completion and end of sequence as one sequence of tokens."""
-    ids, boundary = encode_pair(tokenizer, example.prompt, example.completion)
-    return Sequence([*ids, tokenizer.eos_token_id], boundary)
+def tokenize(tokenizer: Any, example: Example) -> Encoded:
+    """Prompt, completion and end of sequence as one sequence; all behind its boundary are labels."""
+    whole = encode_pair(tokenizer, example.prompt, example.completion)
+    return Encoded([*whole.ids, tokenizer.eos_token_id], whole.boundary)
 
 
 def train(
@@ -149,7 +142,7 @@ def _rate(done: int, steps: int, training: Training) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, steps - rise)))
 
 
-def _batches(sequences: list[Sequence], size: int, steps: int, seed: int) -> Iterator[list[Sequence]]:
+def _batches(sequences: list[Encoded], size: int, steps: int, seed: int) -> Iterator[list[Encoded]]:
     """`steps` batches of `size` examples of similar length, shuffled anew in each epoch.
 
     An epoch's examples are shuffled, sorted by length within windows of WINDOW batches, cut into batches, and the

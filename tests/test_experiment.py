@@ -140,7 +140,6 @@ def test_lora_and_qlora_runs_differ_in_nothing_but_four_bit(root: Path, carried_
     assert {key.partition(".")[0] for key in config_difference(one, two)} == {"method", "four_bit"}
     assert one.record.costs.trainable_parameters == two.record.costs.trainable_parameters
     assert one.record.costs.total_parameters == two.record.costs.total_parameters
-    assert (two.record.costs.weights_bytes or 0) < (one.record.costs.weights_bytes or 0)
     assert list(one.metrics()["tokens"]) == list(two.metrics()["tokens"])  # the same rows in the same order
 
 

@@ -130,15 +130,23 @@ def test_the_recorded_checksum_is_a_sha256() -> None:
 
 
 def test_context_and_answer_are_encoded_together(tiny: LoadedModel) -> None:
-    ids, boundary = encode_pair(tiny.tokenizer, "a b ", "c")
-    assert tiny.tokenizer.decode(ids) == "a b c"
-    assert tiny.tokenizer.decode(ids[boundary:]) == " c"
+    pair = encode_pair(tiny.tokenizer, "a b ", "c")
+    assert tiny.tokenizer.decode(pair.ids) == "a b c"
+    assert tiny.tokenizer.decode(pair.ids[pair.boundary :]) == " c"
+
+
+def test_a_context_that_is_too_long_loses_its_left_and_says_so(tiny: LoadedModel) -> None:
+    pair = encode_pair(tiny.tokenizer, "abcdefgh", "ij", most=5)
+    assert tiny.tokenizer.decode(pair.ids) == "efghij"  # the last token is predicted, not read
+    assert tiny.tokenizer.decode(pair.ids[pair.boundary :]) == "ij"
+    assert pair.truncated
+    assert not encode_pair(tiny.tokenizer, "abcdefgh", "ij", most=9).truncated
 
 
 def test_something_predicts_the_first_token_of_an_answer_to_nothing(tiny: LoadedModel) -> None:
-    ids, boundary = encode_pair(tiny.tokenizer, "", "c")
-    assert boundary == 1
-    assert ids[0] == tiny.tokenizer.bos_token_id
+    pair = encode_pair(tiny.tokenizer, "", "c")
+    assert pair.boundary == 1
+    assert pair.ids[0] == tiny.tokenizer.bos_token_id
 
 
 def test_a_text_that_begins_with_the_beginning_token_has_it_once(tiny: LoadedModel) -> None:

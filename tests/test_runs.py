@@ -118,6 +118,14 @@ def test_a_process_that_started_after_the_run_is_another_one_with_the_same_numbe
     assert RunFolder.read(folder.path).record.status == "interrupted"
 
 
+@pytest.mark.parametrize("process", [-1, 0, 10**30])
+def test_a_number_that_no_process_can_have_is_no_living_one(make_run: MakeRun, process: int) -> None:
+    folder = make_run(status="running")
+    edit(folder, process=process)
+    (found,), broken = scan(folder.path.parents[1])
+    assert found.record.status == "interrupted" and not broken
+
+
 Damage = Callable[[RunFolder], object]
 
 
@@ -152,7 +160,6 @@ DAMAGE: dict[str, Damage] = {
             ("lineage", "tiny"), ("costs", {"train_seconds": float("inf")}),
         ]
     },
-    "a process number too long": lambda folder: edit(folder, status="running", process=10**30),
     "no score of its primary metric": lambda folder: edit(
         folder, scores={"x": score()["workshop_cs"] | {"primary": "acc_norm"}}
     ),

@@ -32,12 +32,11 @@ if refused:
     for reason in dict.fromkeys(refused):
         st.text(reason)
 
-st.header("Second minus first")
 chart(differences(pairs, "Change from first to second"))
 table(
     [
-        {"benchmark": row.benchmark, "items": row.n, "first (%)": setting(scores[0].get(row.benchmark)),
-         "second (%)": setting(scores[1].get(row.benchmark)), "change (points)": change_cell(row),
+        {"benchmark": row.benchmark, "items": row.n, "first (%)": scores[0].get(row.benchmark),
+         "second (%)": scores[1].get(row.benchmark), "change (points)": change_cell(row),
          "fixed": row.fixed, "broken": row.broken, "p (McNemar)": row.p_value}
         for row in rows_of(pairs)
     ],
@@ -46,7 +45,7 @@ table(
 )  # fmt: skip
 st.caption("Intervals are 95%. Fixed: wrong in the first run, right in the second. Broken: the other way round.")
 
-st.header("Configurations differ in")
+st.subheader("Configurations differ in")
 if fields := config_difference(first, second):
     table([{"field": name, "first": setting(one), "second": setting(two)} for name, (one, two) in fields.items()],
           "Fields in which the two configurations differ")  # fmt: skip

@@ -6,30 +6,30 @@ import streamlit as st
 
 from dashboard.store import the_runs
 from dashboard.widgets import chart, rows_of, table
-from dashboard.wording import change_cell, score_cell, setting, verdict
+from dashboard.wording import change_cell, score_cell, verdict
 from slimnb.figures import METHOD_STYLE, differences, differences_frame, labels, scores, scores_frame
 
 runs = the_runs()
 scored, changed = scores_frame(runs), differences_frame(runs)
 trained = {run.path.name: run.config.training.data for run in runs if run.config.training}
 
-st.header("What training changed")
+st.subheader("What training changed")
 names = {} if changed.empty else labels(changed)
-for row in rows_of(changed):
-    st.text(verdict(names[row.run], row))
+with st.container(gap="xsmall"):
+    for row in rows_of(changed):
+        st.text(verdict(names[row.run], row))
 if changed.empty:
     st.text("There is no trained run with a base run beside it yet.")
 else:
     chart(differences(changed))
 
-st.header("Scores")
 chart(scores(scored))
 changes = {(row.run, row.benchmark): change_cell(row) for row in rows_of(changed)}
 table(
     [
-        {"method": METHOD_STYLE[row.method].name, "trained on": setting(trained.get(row.run)),
+        {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run),
          "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),
-         "change (points)": changes.get((row.run, row.benchmark), "-"), "run": row.run}
+         "change (points)": changes.get((row.run, row.benchmark)), "run": row.run}
         for row in rows_of(scored)
     ],
     "Scores and changes against base, with 95% intervals",

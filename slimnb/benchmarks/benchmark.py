@@ -25,9 +25,11 @@ class ChoiceItem:
     id: str
     subject: str
     prompt: str
-    """Everything before the answer, worked examples included; a space joins an answer to it."""
+    """Everything before the answer, worked examples included."""
     choices: tuple[str, ...]
     gold: int
+    joint: str = " "
+    """What joins an answer to the prompt; nothing where a chat template has opened the answer."""
 
 
 @dataclass(frozen=True)

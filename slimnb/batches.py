@@ -1,0 +1,70 @@
+"""Sequences in batches of similar length, no larger than memory allows. Shared by scoring and training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psutil
+import torch
+
+from slimnb.progress import console
+
+MOST_TOKENS = {"cpu": 2048, "cuda": 16384}
+"""Tokens in a batch beyond which a device's matrix products gain no speed."""
+SHARE_OF_FREE_MEMORY = 0.5
+"""What a batch may take of the memory that is free."""
+
+
+def by_length(lengths: list[int], budget: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, longest first, each of at most `budget` tokens after padding.
+
+    A single sequence longer than the budget makes a batch of its own.
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def in_batches(lengths: list[int], budget: int, work: Callable[[list[int]], None]) -> None:
+    """Call `work` with the indices of each batch; where memory runs out, halve the budget and go on.
+
+    Raises:
+        Whatever `work` raises, out-of-memory included where a batch of one does not fit.
+    """
+    waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while waiting:
+        batch = [waiting[i] for i in next(by_length([lengths[i] for i in waiting], budget))]
+        try:
+            work(batch)
+        except (MemoryError, RuntimeError) as error:
+            if len(batch) == 1 or not is_out_of_memory(error):
+                raise
+            budget = max(1, len(batch) * lengths[batch[0]] // 2)
+            console.print(f"out of memory: going on with batches of {budget} tokens")
+        else:
+            del waiting[: len(batch)]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has an exception of its own; PyTorch's CPU allocator raises a RuntimeError that says so."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def find_budget(model: Any) -> int:
+    """Tokens in a batch of inference: as many as speed asks for, if the free memory holds them.
+
+    Counted for each token: logits in the model's dtype and float32 (as if every token were predicted), and about
+    twenty hidden vectors of activations.
+    """
+    config = model.config.get_text_config(decoder=True)
+    width = torch.finfo(model.dtype).bits // 8
+    a_token = config.vocab_size * (width + 4) + 20 * config.hidden_size * width
+    cuda = model.device.type == "cuda"
+    free = torch.cuda.mem_get_info()[0] if cuda else psutil.virtual_memory().available
+    return max(1, min(MOST_TOKENS["cuda" if cuda else "cpu"], int(SHARE_OF_FREE_MEMORY * free / a_token)))
