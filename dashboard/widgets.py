@@ -30,9 +30,7 @@ def chart(figure: go.Figure) -> None:
 def table(rows: Sequence[dict[str, Any]], alt: str, formats: dict[str, str] | None = None) -> None:
     """A table of text and numbers; cells are drawn as they are, never read as markup."""
     columns = {name: st.column_config.NumberColumn(format=form) for name, form in (formats or {}).items()}
-    st.dataframe(
-        pd.DataFrame(rows), hide_index=True, alt=alt, column_config=columns, height="content", placeholder="-"
-    )
+    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, column_config=columns, height="content", placeholder="-")
 
 
 def rows_of(frame: pd.DataFrame) -> list[Any]:

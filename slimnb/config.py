@@ -107,6 +107,8 @@ class RunConfig(Frozen):
     """Score only the first so many items of each benchmark."""
     shots: Annotated[int, Field(ge=0)] | None = None
     """Worked examples in the prompt; None takes each benchmark's own default."""
+    chat_template: bool = False
+    """Put prompts, of benchmarks and of training rows, into the model's chat form."""
     training: Training | None = None
     lora: Lora | None = None
     four_bit: FourBit | None = None
@@ -150,6 +152,7 @@ def make_run_config(
     seed: int = 0,
     limit: int | None = None,
     shots: int | None = None,
+    chat_template: bool = False,
     train_on: str | None = None,
     train_limit: int | None = None,
     epochs: float | None = None,
@@ -204,7 +207,7 @@ def make_run_config(
         RunConfig,
         {
             "model": model, "method": method, "dtype": dtype, "seed": seed, "benchmarks": tuple(benchmarks),
-            "limit": limit, "shots": shots, **parts,
+            "limit": limit, "shots": shots, "chat_template": chat_template, **parts,
         },
         "the run's options",
     )  # fmt: skip

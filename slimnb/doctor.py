@@ -91,13 +91,12 @@ def _quantization() -> Finding:
 
 
 def _hub() -> Finding:
-    import httpx
-    from huggingface_hub import constants
+    from slimnb.hub import HUB_ERRORS, knock
 
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         return Finding("Hub", "switched off by HF_HUB_OFFLINE")
     try:
-        httpx.head(constants.ENDPOINT, timeout=3)
-    except httpx.HTTPError as error:
+        knock()
+    except HUB_ERRORS as error:
         return Finding("Hub", f"not reachable ({type(error).__name__}): local models and data only")
     return Finding("Hub", "reachable")

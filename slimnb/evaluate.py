@@ -1,7 +1,7 @@
 """A model and a benchmark -> one row an item, and scores.
 
-Columns of the items, for every benchmark: id, subject, prompt_sha256, gold, prediction, and correct_METRIC (bool) for
-each of its metrics. Multiple choice: log_likelihoods, answer_tokens, answer_bytes (lists, one entry a choice).
+Columns of the items, for every benchmark: id, subject, prompt_sha256, gold, prediction, correct_METRIC (bool) for each
+of its metrics, and truncated. Multiple choice: log_likelihoods, answer_tokens, answer_bytes (lists, one a choice).
 Generation: text, extracted_METRIC, tokens, hit_limit. No benchmark text is stored: it is joined by id where the data
 set is present.
 """
@@ -18,8 +18,9 @@ import pandas as pd
 
 from slimnb.benchmarks import Benchmark, Questions
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict, normalize
-from slimnb.generation import generate
+from slimnb.generation import SLOTS, generate
 from slimnb.models import LoadedModel
+from slimnb.progress import console
 from slimnb.records import BenchmarkResult, Score
 from slimnb.scoring import score_choices
 
@@ -27,27 +28,44 @@ Advance = Callable[[int], None]
 
 
 def evaluate(
-    loaded: LoadedModel, benchmark: Benchmark, questions: Questions, advance: Advance = lambda items: None
+    loaded: LoadedModel,
+    benchmark: Benchmark,
+    questions: Questions,
+    advance: Advance = lambda items: None,
+    *,
+    chat_template: bool = False,
+    token_budget: int | None = None,
+    slots: int = SLOTS,
 ) -> tuple[pd.DataFrame, BenchmarkResult]:
     """Ask a model every question and grade what it answers.
 
     Args:
         advance: called with the number of items just done.
+        chat_template: put each prompt into the model's own chat form, as one user's turn.
+        token_budget: tokens in a batch of answers that are scored; None finds it from the free memory.
+        slots: answers that are generated together.
 
     Returns:
         The items [n rows] in the benchmark's order and the result, with k of n and an interval for every metric.
     """
     start = time.perf_counter()
     loaded.model.eval()
+    if chat_template:
+        questions = questions.as_chat(loaded.tokenizer)
     if isinstance(benchmark, Gsm8k):
-        rows = _generated(loaded, benchmark, questions.items, advance)
+        rows = _generated(loaded, benchmark, questions.items, advance, slots)
     else:
-        rows = _chosen(loaded, benchmark, questions.items, advance)
+        rows = _chosen(loaded, benchmark, questions.items, advance, token_budget)
     items = pd.DataFrame(rows)
     seconds = time.perf_counter() - start
     metrics = {metric: _share(items, f"correct_{metric}") for metric in benchmark.metrics}
     shown = f"correct_{benchmark.primary}"
     by_subject = {str(subject): _share(part, shown) for subject, part in items.groupby("subject")}
+    truncated = int(items["truncated"].sum())
+    if truncated:
+        console.print(
+            f"{benchmark.name}: {truncated} of {len(items)} prompts are longer than the model reads; their left was cut"
+        )
     limited = _share(items, "hit_limit") if "hit_limit" in items else None
     return items, BenchmarkResult(
         metrics=metrics,
@@ -56,15 +74,19 @@ def evaluate(
         items=len(items),
         seconds=seconds,
         prompts_sha256=questions.prompts_sha256,
+        chat_template=chat_template,
+        truncated=truncated,
         chance=benchmark.chance(questions.items),
         hit_limit=limited,
         subjects=by_subject if len(by_subject) > 1 else {},
     )
 
 
-def _chosen(loaded: LoadedModel, benchmark: Benchmark, items: list[Any], advance: Advance) -> list[dict[str, Any]]:
+def _chosen(
+    loaded: LoadedModel, benchmark: Benchmark, items: list[Any], advance: Advance, token_budget: int | None
+) -> list[dict[str, Any]]:
     rows = []
-    scores = score_choices(loaded.model, loaded.tokenizer, items, advance=advance)
+    scores = score_choices(loaded.model, loaded.tokenizer, items, token_budget, advance)
     for item, score in zip(items, scores, strict=True):
         likelihoods = np.array(score.log_likelihoods)
         best = int(likelihoods.argmax())
@@ -81,16 +103,19 @@ def _chosen(loaded: LoadedModel, benchmark: Benchmark, items: list[Any], advance
                 "log_likelihoods": score.log_likelihoods,
                 "answer_tokens": score.tokens,
                 "answer_bytes": [len(choice.encode()) for choice in item.choices],
+                "truncated": score.truncated,
             }
         )
     return rows
 
 
-def _generated(loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance: Advance) -> list[dict[str, Any]]:
+def _generated(
+    loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance: Advance, slots: int
+) -> list[dict[str, Any]]:
     rows = []
     answers = generate(
         loaded.model, loaded.tokenizer, [item.prompt for item in items], benchmark.max_new_tokens, benchmark.stop,
-        advance=advance,
+        slots, advance,
     )  # fmt: skip
     for item, answer in zip(items, answers, strict=True):
         right = benchmark.grade(answer.text, item.gold)
@@ -106,6 +131,7 @@ def _generated(loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance:
                 "extracted_flexible-extract": flexible,
                 "tokens": answer.tokens,
                 "hit_limit": answer.hit_limit,
+                "truncated": answer.truncated,
             }
         )
     return rows

@@ -25,8 +25,9 @@ from slimnb.progress import console, progress_bar
 from slimnb.quiet import known_noise_hidden
 from slimnb.records import BenchmarkResult, Costs, Lineage
 from slimnb.runs import HEARTBEAT_SECONDS, RunFolder
+from slimnb.tokens import as_chat
 from slimnb.train import Step, train
-from slimnb.training_sets import Examples, load_training_set
+from slimnb.training_sets import Example, Examples, load_training_set
 
 
 def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> RunFolder:
@@ -90,7 +91,7 @@ def _fill(folder: RunFolder, examples: Examples | None, asked: list[tuple[Benchm
     scoring_peak = PeakMemory(loaded.device)
     for benchmark, questions in asked:
         with progress_bar(f"{record.id}: {benchmark.name}", len(questions.items)) as advance:
-            items, result = evaluate(loaded, benchmark, questions, advance)
+            items, result = evaluate(loaded, benchmark, questions, advance, chat_template=config.chat_template)
         folder.write_items(benchmark.name, items, result)
         record.scores[benchmark.name] = result
         costs.eval_seconds = sum(score.seconds for score in record.scores.values())
@@ -115,7 +116,10 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, costs: Co
             append_json_line(log, asdict(step))
             advance(1, f"loss {step.loss:.3f}", steps)
 
-        result = train(loaded, examples.examples, config.training, config.seed, on_step)
+        rows = examples.examples
+        if config.chat_template:
+            rows = [Example(as_chat(loaded.tokenizer, row.prompt), row.completion) for row in rows]
+        result = train(loaded, rows, config.training, config.seed, on_step)
     costs.train_seconds = result.seconds
     costs.steps, costs.examples = result.steps, result.examples
     costs.tokens, costs.label_tokens, costs.examples_left_out = (

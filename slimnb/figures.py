@@ -43,9 +43,8 @@ def scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     rows = []
     for run in runs:
         for benchmark, result in run.record.scores.items():
-            score = result.score.model_dump(include={"k", "n", "value", "low", "high"})
             named = {"benchmark": benchmark, "metric": result.primary, "chance": result.chance}
-            rows.append(_identity(run) | named | score)
+            rows.append(_identity(run) | named | dict(result.score))
     return pd.DataFrame(rows)
 
 
@@ -88,8 +87,7 @@ def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     rows = []
     for run in runs:
         costs, training = run.record.costs, run.config.training
-        spent = {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "train_seconds": costs.train_seconds,
-                 "trainable_parameters": costs.trainable_parameters, "batch_size": None}  # fmt: skip
+        spent = costs.model_dump() | {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "batch_size": None}
         spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
         rows += [row | spent for row in scores_frame([run]).to_dict("records")]
     return pd.DataFrame(rows)
@@ -99,11 +97,14 @@ def labels(frame: pd.DataFrame) -> dict[str, str]:
     """Run -> a short name that tells it from the frame's other runs; methods in their fixed order."""
     runs = sorted((rows[0] for rows in _by("run", frame).values()), key=lambda row: METHODS.index(row.method))
     names = {row.run: METHOD_STYLE[row.method].name for row in runs}
-    if len({row.training_set for row in runs if pd.notna(row.training_set)}) > 1:
-        names |= {row.run: f"{names[row.run]} on {row.training_set}" for row in runs if pd.notna(row.training_set)}
-    taken = list(names.values())
-    return {run: name if taken.count(name) == 1 else f"{name} {' '.join(run.split('-')[-2:])}"  # its seed and hash
-            for run, name in names.items()}  # fmt: skip
+    sets = {row.run: row.training_set for row in runs if pd.notna(row.training_set)}
+    if len(set(sets.values())) > 1:
+        names |= {run: f"{names[run]} on {training_set}" for run, training_set in sets.items()}
+    for length in (0, 1, 2):  # an id ends with the seed and a hash
+        longer = {run: " ".join([name, *run.split("-")[-2:][:length]]) for run, name in names.items()}
+        if len(set(longer.values())) == len(runs):
+            return longer
+    return {run: run for run in names}
 
 
 def scores(frame: pd.DataFrame) -> go.Figure:
@@ -116,10 +117,11 @@ def scores(frame: pd.DataFrame) -> go.Figure:
         style, rows = METHOD_STYLE[runs[run][0].method], runs[run]
         said += [f"{label} {row.value:.1%} of {row.n} on {row.benchmark}" for row in rows]
         figure.add_bar(
-            name=_text(label), x=[places[row.benchmark] for row in rows], y=[100 * row.value for row in rows],
-            error_y=_error_bars(rows, "value"), hoverinfo="text",
+            name=style.name, error_y=_error_bars(rows, "value"), x=[places[row.benchmark] for row in rows],
+            y=[100 * row.value for row in rows],
             hovertext=[f"{_text(f'{label}: {row.benchmark}, {row.metric}')}<br>{_score(row)}" for row in rows],
-            marker={"color": _faint(style.colour), "line": {"color": style.colour, "width": 1.5},
+            # A see-through fill, in which an error bar of the full colour shows.
+            marker={"color": f"{style.colour}4d", "line": {"color": style.colour, "width": 1.5},
                     "pattern": {"shape": style.pattern, "fgcolor": style.colour, "size": 7, "solidity": 0.2}},
         )  # fmt: skip
     if chance := {places[name]: 100 * rows[0].chance for name, rows in groups.items() if pd.notna(rows[0].chance)}:
@@ -129,9 +131,8 @@ def scores(frame: pd.DataFrame) -> go.Figure:
             y=[y for value in chance.values() for y in (value, value, None)],
             hovertemplate="guessing: %{y:.1f}%<extra></extra>",
         )  # fmt: skip
-    # Names may break at underscores, so that they stay level on a narrow screen.
     ticks = [_text(name).replace("_", "_<br>") + "<br>" + _count(rows) for name, rows in groups.items()]
-    figure.update_xaxes(tickvals=list(places.values()), ticktext=ticks, tickangle=0)
+    figure.update_xaxes(tickvals=list(places.values()), ticktext=ticks, tickangle=0)  # they break instead
     return _finish(figure, "Scores", "benchmark", "right answers (%)", f"Right answers: {'; '.join(said)}.", 460)
 
 
@@ -147,16 +148,15 @@ def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.F
         figure.add_shape(x0=0, x1=0, y0=at + 0.5, y1=at + len(rows) + 0.5, line={"color": METHOD_STYLE["base"].colour})
         for row in sorted(rows, key=lambda row: list(names).index(row.run)):
             at += 1
-            ticks[at] = _text(names[row.run])
+            ticks[at] = _text(names[row.run]).replace(" on ", "<br>on ")
             change = f"{100 * row.difference:+.1f} points ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
             said.append(f"{names[row.run]} {change} on {benchmark}")
             hover = f"{_text(said[-1])}<br>n = {row.n:.0f}: {row.fixed:.0f} fixed, {row.broken:.0f} broken"
-            figure.add_trace(_point(names[row.run], row, hover, x=100 * row.difference, y=at, error_x="difference"))
+            _add_point(figure, row, hover, x=100 * row.difference, y=at, error_x="difference")
         at += 1
     figure.update_yaxes(tickvals=list(ticks), ticktext=list(ticks.values()), range=[at - 0.3, -0.7], showgrid=False)
-    figure.update_yaxes(zeroline=False).update_xaxes(zeroline=False).update_layout(showlegend=False)
     alt, x_title = f"Changes with paired 95% intervals: {'; '.join(said)}.", "change in right answers (points)"
-    return _finish(figure, title, x_title, "run", alt, 150 + 32 * at)
+    return _finish(figure, title, x_title, "run", alt, 150 + 34 * at).update_layout(showlegend=False)
 
 
 def training_curves(frame: pd.DataFrame) -> go.Figure:
@@ -167,9 +167,9 @@ def training_curves(frame: pd.DataFrame) -> go.Figure:
     for run, label in labels(frame).items():
         style, losses = METHOD_STYLE[runs[run][0].method], [row.loss for row in runs[run]]
         figure.add_scatter(
-            name=_text(label), x=[row.step for row in runs[run]], y=losses, mode="lines+markers",
+            name=style.name, x=[row.step for row in runs[run]], y=losses, mode="lines+markers",
             line={"color": style.colour}, marker={"symbol": style.symbol, "size": 8, "maxdisplayed": 10},
-            hovertemplate="%{fullData.name}<br>step %{x}: loss %{y:.3f}<extra></extra>",
+            hovertemplate=f"{_text(label)}<br>step %{{x}}: loss %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
         said.append(f"{label} from {losses[0]:.2f} to {losses[-1]:.2f} in {len(losses)} steps")
     unit = "loss (nats per label token)"
@@ -179,20 +179,20 @@ def training_curves(frame: pd.DataFrame) -> go.Figure:
 def cost(frame: pd.DataFrame, against: Literal["memory", "time"] = "memory", benchmark: str | None = None) -> go.Figure:
     """Score on one benchmark, the frame's first unless named, against peak memory or training time."""
     column, scale, spent, unit = COSTS[against]
-    title = f"Score and {spent}"
     groups = _by("benchmark", frame if frame.empty else frame.dropna(subset=[column]))
     benchmark = benchmark or next(iter(groups), "a benchmark")
     if benchmark not in groups:
-        return _empty(title, f"no run scored on {benchmark} has its {spent} recorded")
+        return _empty(f"Score and {spent}", f"no run scored on {benchmark} has its {spent} recorded")
     figure, said, names = go.Figure(), [], labels(frame)
     for row in sorted(groups[benchmark], key=lambda row: list(names).index(row.run)):
         x = getattr(row, column) / scale
         said.append(f"{names[row.run]} {row.value:.1%} of {row.n} with {x:.2f} {unit}")
         hover = f"{_text(names[row.run])}<br>{_score(row)}<br>{x:.2f} {unit}"
-        figure.add_trace(_point(names[row.run], row, hover, x=x, y=100 * row.value, error_y="value"))
-    alt = f"Right answers on {benchmark} and {spent}: {'; '.join(said)}."
-    y_title = f"right answers (%), {_count(groups[benchmark])}"
-    return _finish(figure, title, f"{spent} ({unit})", y_title, alt, 420)
+        _add_point(figure, row, hover, x=x, y=100 * row.value, error_y="value")
+    most = max(getattr(row, column) for row in groups[benchmark]) / scale or 1
+    figure.update_xaxes(range=[-0.04 * most, 1.08 * most])  # room for the marker of a run that took nothing
+    alt, y_title = f"Right answers on {benchmark} and {spent}: {'; '.join(said)}.", "right answers (%), "
+    return _finish(figure, f"Score and {spent}", f"{spent} ({unit})", y_title + _count(groups[benchmark]), alt, 420)
 
 
 def _identity(run: RunFolder) -> dict[str, str | None]:
@@ -207,12 +207,11 @@ def _by(column: str, frame: pd.DataFrame) -> dict[str, list[Any]]:
     return groups
 
 
-def _point(label: str, row: Any, hover: str, *, x: float, y: float, **error: str) -> go.Scatter:
+def _add_point(figure: go.Figure, row: Any, hover: str, *, x: float, y: float, **error: str) -> None:
     style = METHOD_STYLE[row.method]
     bars = {axis: _error_bars([row], middle) for axis, middle in error.items()}
     marker = {"color": style.colour, "symbol": style.symbol, "size": 12}
-    shown = {"name": _text(label), "hovertext": hover, "hoverinfo": "text", "cliponaxis": False}
-    return go.Scatter(x=[x], y=[y], mode="markers", marker=marker, **shown, **bars)
+    figure.add_scatter(name=style.name, x=[x], y=[y], mode="markers", marker=marker, hovertext=hover, **bars)
 
 
 def _error_bars(rows: list[Any], middle: str) -> dict[str, Any]:
@@ -220,12 +219,6 @@ def _error_bars(rows: list[Any], middle: str) -> dict[str, Any]:
     above = [100 * max(0.0, row.high - getattr(row, middle)) for row in rows]
     below = [100 * max(0.0, getattr(row, middle) - row.low) for row in rows]
     return {"array": above, "arrayminus": below, "color": METHOD_STYLE[rows[0].method].colour, "thickness": 2}
-
-
-def _faint(colour: str) -> str:
-    """The colour as a see-through fill, so that an error bar of the full colour shows inside its bar."""
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.3)"
 
 
 def _score(row: Any) -> str:
@@ -248,7 +241,12 @@ def _empty(title: str, message: str) -> go.Figure:
 
 
 def _finish(figure: go.Figure, title: str, x: str, y: str, alt: str, height: int) -> go.Figure:
-    figure.update_xaxes(title=x, rangemode="tozero").update_yaxes(title=y, rangemode="tozero")
+    traces: Any = figure.data
+    names = [trace.name for trace in traces]
+    for number, name in enumerate(names):  # the legend has each method once, however many runs it has
+        traces[number].update(legendgroup=name, showlegend=name not in names[:number], hoverinfo="text")
+    figure.update_xaxes(title=x, rangemode="tozero", zeroline=False)
+    figure.update_yaxes(title=y, rangemode="tozero", zeroline=False)
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}
     return figure.update_layout(title=_text(title), meta={"alt": alt}, height=height, template="plotly_white",
                                 barmode="group", legend=legend, margin={"t": 90, "r": 10})  # fmt: skip

@@ -8,7 +8,7 @@ each sequence's own tokens, so padding changes nothing but rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from slimnb.packing import only_at
 from slimnb.prefix import common_prefix, layers, read_prefix, repeat
-from slimnb.tokens import encode
+from slimnb.tokens import context_length, encode
 
 SLOTS = 32
 """Sequences that are decoded together."""
@@ -31,6 +31,8 @@ class Generation:
     text: str
     tokens: int
     hit_limit: bool
+    truncated: bool = False
+    """Whether the prompt lost tokens on the left, because the model reads no more."""
 
 
 @dataclass
@@ -124,7 +126,9 @@ def generate(
         slots: sequences decoded together.
         advance: called with the number of answers just finished.
     """
-    encoded = [_fit(encode(tokenizer, prompt), model, max_new_tokens) for prompt in prompts]
+    whole = [encode(tokenizer, prompt) for prompt in prompts]
+    room = (context_length(model) or 0) - max_new_tokens
+    encoded = [ids[-room:] if room > 0 else ids for ids in whole]
     shared = _shared_prefix(encoded)
     prefix = read_prefix(model, encoded[0][:shared]) if shared else None
     waiting = sorted(
@@ -151,7 +155,8 @@ def generate(
             answers |= finished
             batch.dismiss(set(finished))
             advance(len(finished))
-    return [answers[i] for i in range(len(prompts))]
+    cut = [len(ids) < len(all_ids) for ids, all_ids in zip(encoded, whole, strict=True)]
+    return [replace(answers[i], truncated=cut[i]) for i in range(len(prompts))]
 
 
 def _finished(sequence: _Sequence, tokenizer: Any, ends: set[int], stop: Sequence[str], most: int) -> Generation | None:
@@ -170,11 +175,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     named = model.generation_config.eos_token_id
     ends = set(named if isinstance(named, list) else [named]) | {tokenizer.eos_token_id}
     return {token for token in ends if token is not None}
-
-
-def _fit(ids: list[int], model: Any, max_new_tokens: int) -> list[int]:
-    context = getattr(model.config, "max_position_embeddings", None)
-    return ids[-(context - max_new_tokens) :] if context else ids
 
 
 def _shared_prefix(encoded: list[list[int]]) -> int:

@@ -215,17 +215,16 @@ def _bitsandbytes(four_bit: FourBit, dtype: Dtype) -> Any:
 
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    from slimnb.hub import HUB_ERRORS, hub_or_cache
+
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*"]
     try:
-        return Path(
-            snapshot_download(
-                name, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*"]
-            )
-        )
-    except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, ValueError) as error:
+        with hub_or_cache(name, "model"):
+            return Path(snapshot_download(name, allow_patterns=wanted))
+    except HUB_ERRORS as error:
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         raise SlimnbError(
             f"{name} is neither an offline model ({', '.join(OFFLINE_MODELS)}) nor a local directory, and could not be "
-            f"downloaded from the Hub ({type(error).__name__}: {reason})"
+            f"downloaded from the Hub ({type(error).__name__}: {reason}). Without the network, name one of these or a directory"
         ) from error

@@ -49,6 +49,10 @@ class BenchmarkResult(Record):
     seconds: float
     prompts_sha256: str
     """Hash over every prompt in order: equal hashes were asked the same things."""
+    chat_template: bool = False
+    """Whether the prompts were put into the model's chat form."""
+    truncated: int = 0
+    """Items whose prompt was longer than the model reads."""
     chance: float | None = None
     """What guessing scores; None for generated answers."""
     hit_limit: Score | None = None

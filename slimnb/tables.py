@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.table import Table
 
 from slimnb.comparison import compare
@@ -101,4 +103,18 @@ def results_table(results: dict[str, BenchmarkResult]) -> Table:
                 name, metric, f"{score.k}/{score.n}", f"{score.value:.1%}", interval(score), str(result.shots),
                 f"{result.seconds:.1f}",
             )  # fmt: skip
+    return table
+
+
+def noise_table(noise: dict[str, Any]) -> Table:
+    """What moved between evaluations in which nothing changed, for `slimnb eval --repeat`."""
+    table = Table(title="Noise: the same model evaluated again")
+    for heading in ("benchmark", "against the first time", "metric", "items that flip", "score moves by, points"):
+        table.add_column(heading, justify="right" if heading[0] in "is" else "left")
+    for name, measured in noise.items():
+        again = [("identical", one) for one in measured["identical"]] + [("other batches", measured["other_batches"])]
+        for what, one in again:
+            for metric, flipped in one["flipped"].items():
+                moved = f"{100 * one['change'][metric]:+.2f}"
+                table.add_row(name, what, metric, f"{flipped} of {one['items']}", moved)
     return table

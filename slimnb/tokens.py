@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from slimnb.errors import SlimnbError
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -58,6 +60,12 @@ def context_length(model: Any) -> int | None:
 
 
 def as_chat(tokenizer: Any, text: str) -> str:
-    """The text as a user's turn in the model's own chat form, up to where the assistant begins to answer."""
+    """The text as a user's turn in the model's own chat form, up to where the assistant begins to answer.
+
+    Raises:
+        SlimnbError: the tokenizer has no chat template.
+    """
+    if not tokenizer.chat_template:
+        raise SlimnbError("--chat-template: the model's tokenizer has no chat template")
     turn = [{"role": "user", "content": text}]
     return tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)

@@ -31,15 +31,6 @@ LIMIT = 20.0
 """Seconds in which trouble must be told; it takes 1 to 3 of them, with a server that hangs 6. The Hub's libraries by
 themselves would take more than 23."""
 
-waits_long = [
-    pytest.mark.slow,
-    pytest.mark.xfail(
-        strict=True, reason="the Hub's libraries retry and wait longer than anybody would, some for ever"
-    ),
-]
-unforeseen = pytest.mark.xfail(strict=True, reason="httpx's own errors reach the user as a fault of slimnb's")
-
-
 # --- The rows, as the Hub has them
 
 
@@ -349,9 +340,7 @@ json.dump([load_rows("gsm8k", "test").sha256, weights_sha256(get_model(sys.argv[
 """
 
 
-@pytest.mark.parametrize(
-    "offline", [pytest.param("1", id="offline mode"), pytest.param("0", id="gone", marks=waits_long)]
-)
+@pytest.mark.parametrize("offline", [pytest.param("1", id="offline mode"), pytest.param("0", id="gone")])
 def test_what_was_loaded_once_needs_no_server(
     offline: str, evaluated: tuple[dict[str, Any], list[str], str, Path], directory: Path
 ) -> None:
@@ -390,8 +379,8 @@ def assert_told_in_words(done: subprocess.CompletedProcess[str], *parts: str) ->
 @pytest.mark.parametrize(
     "address",
     [
-        "unknown", "garbage", pytest.param("not_http", marks=unforeseen), pytest.param("down", marks=waits_long),
-        pytest.param("error", marks=waits_long), pytest.param("hang", marks=waits_long),
+        "unknown", "garbage", "not_http", "down",
+        "error", "hang",
     ],
     indirect=True,
 )  # fmt: skip
@@ -403,8 +392,8 @@ def test_a_data_set_that_the_hub_does_not_give(address: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "address",
     [
-        "unknown", "garbage", pytest.param("not_http", marks=unforeseen), "down", "error",
-        pytest.param("hang", marks=waits_long),
+        "unknown", "garbage", "not_http", "down", "error",
+        "hang",
     ],
     indirect=True,
 )  # fmt: skip

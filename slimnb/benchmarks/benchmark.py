@@ -10,12 +10,13 @@ import hashlib
 import itertools
 from abc import ABC, abstractmethod
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from slimnb.data import load_rows
 from slimnb.errors import SlimnbError
+from slimnb.tokens import as_chat
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Questions:
     shots: int
     data_sha256: str
     """Over the rows of the scored split, limit or not."""
+
+    def as_chat(self, tokenizer: Any) -> Questions:
+        """The same with each prompt in the model's chat form, behind which nothing joins an answer."""
+        items = [
+            replace(item, prompt=as_chat(tokenizer, item.prompt), **({"joint": ""} if hasattr(item, "joint") else {}))
+            for item in self.items
+        ]
+        return replace(self, items=items)
 
     @property
     def prompts_sha256(self) -> str:

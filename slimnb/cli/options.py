@@ -16,6 +16,7 @@ RunsDir = Annotated[Path, typer.Option("--runs", help="Directory of run folders.
 Benchmarks = Annotated[str, typer.Option("--benchmarks", help="Names, separated by commas (`slimnb data` lists them).")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Score only the first N items.")]
 Shots = Annotated[int | None, typer.Option("--shots", min=0, help="Worked examples in the prompt.")]
+ChatTemplate = Annotated[bool, typer.Option("--chat-template", help="Ask in the model's own chat form.")]
 RUNS = Path("data/runs")
 
 

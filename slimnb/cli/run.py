@@ -8,6 +8,7 @@ import typer
 from slimnb.cli.options import (
     RUNS,
     Benchmarks,
+    ChatTemplate,
     DataDir,
     DtypeName,
     Json,
@@ -38,6 +39,7 @@ def run(
     benchmarks: Benchmarks = "",
     limit: Limit = None,
     shots: Shots = None,
+    chat_template: ChatTemplate = False,
     data: DataDir = None,
     runs: RunsDir = RUNS,
     name: Annotated[str, typer.Option("--name", help="The study that the run belongs to.")] = "default",
@@ -59,6 +61,7 @@ def run(
             model=model, method=method, train_on=train_on, train_limit=train_limit, epochs=epochs, steps=steps,
             rank=rank, alpha=alpha, learning_rate=learning_rate, batch_size=batch_size, max_length=max_length,
             seed=seed, dtype=dtype, benchmarks=names(benchmarks), limit=limit, shots=shots,
+            chat_template=chat_template,
         )  # fmt: skip
     place = runs / name / chosen.run_id
     try:
@@ -85,6 +88,10 @@ def evaluate(
     benchmarks: Benchmarks = "",
     limit: Limit = None,
     shots: Shots = None,
+    chat_template: ChatTemplate = False,
+    repeat: Annotated[
+        int, typer.Option("--repeat", min=1, help="Evaluate so many times, and once in other batches: the noise.")
+    ] = 1,
     dtype: Annotated[DtypeName, typer.Option("--dtype", help="Of weights and computation.")] = "bfloat16",
     data: DataDir = None,
     items: Annotated[Path | None, typer.Option("--items", help="Write the items to this Parquet file.")] = None,
@@ -97,36 +104,40 @@ def evaluate(
     directory = data_directory(data)
     asked = [(name, get_benchmark(name).load(directory, shots, limit)) for name in names(benchmarks)]
 
+    from functools import partial
+
     import pandas as pd
 
     from slimnb.environment import describe
     from slimnb.evaluate import evaluate as score
     from slimnb.models import load_adapter, load_model
+    from slimnb.noise import measure_noise
     from slimnb.progress import progress_bar
     from slimnb.runs import write_parquet
+    from slimnb.tables import noise_table, results_table
 
     loaded = load_model(model, dtype)
     if adapter is not None:
         loaded = load_adapter(loaded, adapter)
-    results, tables = {}, []
+    results, tables, noise = {}, [], {}
     for name, questions in asked:
-        with progress_bar(name, len(questions.items)) as advance:
-            table, results[name] = score(loaded, get_benchmark(name), questions, advance)
+        benchmark = get_benchmark(name)
+        rounds = 1 if repeat == 1 else repeat + 1
+        with progress_bar(name, rounds * len(questions.items)) as advance:
+            ask = partial(score, loaded, benchmark, questions, advance, chat_template=chat_template)
+            table, results[name] = ask()
+            if repeat > 1:
+                noise[name] = measure_noise(ask, table, benchmark.metrics, repeat)
         tables.append(table.assign(benchmark=name))
     if items is not None:
         write_parquet(items, pd.concat(tables, ignore_index=True))
     if as_json:
-        print_json(
-            {
-                "benchmarks": {name: result.model_dump(mode="json") for name, result in results.items()},
-                "model": {
-                    "name": model, "dtype": dtype, "weights_sha256": loaded.weights_sha256,
-                    "adapter": str(adapter) if adapter else None,
-                },
-                "environment": describe(),
-            }
-        )  # fmt: skip
+        described = {"name": model, "dtype": dtype, "weights_sha256": loaded.weights_sha256,
+                     "adapter": str(adapter) if adapter else None}  # fmt: skip
+        scores = {name: result.model_dump(mode="json") for name, result in results.items()}
+        document = {"benchmarks": scores, "model": described, "environment": describe()}
+        print_json(document | ({"noise": noise} if noise else {}))
     else:
-        from slimnb.tables import results_table
-
         print_table(results_table(results))
+        if noise:
+            print_table(noise_table(noise))
