@@ -8,7 +8,7 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # streamlit puts only this file's directory there
 
 from dashboard.store import the_store
-from dashboard.widgets import choose
+from dashboard.widgets import choose_study
 
 st.set_page_config(page_title="slimnb", layout="wide")
 page = st.navigation([st.Page(f"views/{name}.py", title=name.capitalize(), default=name == "overview")
@@ -17,7 +17,7 @@ store = the_store()
 st.title(page.title)
 if store.studies:
     with st.sidebar:
-        choose("Study", store.studies, "study")
+        choose_study(store.studies)
     page.run()
 else:
     st.info("No runs yet. `make demo` makes four: the base model, LoRA, QLoRA and full fine-tuning. Looked in:")

@@ -9,6 +9,14 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+_CHOICES = ("first", "second", "run", "benchmark")
+
+
+def choose_study(studies: Sequence[str]) -> None:
+    """The sidebar's choice, kept as `st.session_state["study"]`; pages' own choices start anew with another study."""
+    _name_unknown(studies, "study")
+    st.selectbox("Study", studies, key="study", bind="query-params", on_change=_forget)
+
 
 def choose(label: str, options: Sequence[str], key: str, start: int = 0) -> str:
     """A select box whose value is in the URL as `key`, unless it is the first shown; an unknown one there is named."""
@@ -36,6 +44,11 @@ def table(rows: Sequence[dict[str, Any]], alt: str, formats: dict[str, str] | No
 def rows_of(frame: pd.DataFrame) -> list[Any]:
     """A frame's rows, with their columns as attributes."""
     return list(frame.itertuples())
+
+
+def _forget() -> None:
+    for key in _CHOICES:
+        st.session_state.pop(key, None)
 
 
 def _name_unknown(options: Sequence[str], key: str) -> None:

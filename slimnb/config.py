@@ -10,11 +10,11 @@ import itertools
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from slimnb.documents import read_json, read_yaml, validated
 from slimnb.errors import SlimnbError
 
 Method = Literal["base", "lora", "qlora", "full"]
@@ -27,14 +27,15 @@ LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
 """LoRA's best learning rate is about ten times that of full fine-tuning, whatever the model's size
 ("LoRA Without Regret", Thinking Machines, 2025, section on learning rates)."""
 
+LORA_OPTIONS = ("rank", "alpha", "targets")
+
 Positive = Annotated[int, Field(gt=0)]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Frozen(BaseModel):
     """A configuration never changes once made, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Lora(Frozen):
@@ -132,15 +133,15 @@ class RunConfig(Frozen):
         """Readable and unique: method, model, training set, seed and six digits of the content's hash."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:6]
-        parts = [self.method, slug(self.model)]
+        parts = [self.method, slug(Path(self.model).name)]
         if self.training:
-            parts.append(slug(self.training.data))
+            parts.append(slug(Path(self.training.data).name.removesuffix(".jsonl")))
         return "-".join([*parts, f"s{self.seed}", digest])
 
 
 def slug(name: str) -> str:
-    """The last part of a path, in characters that are safe in a file's name; at most 40."""
-    return re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40] or "unnamed"
+    """A name in characters that are safe in a file's name; at most 40."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "unnamed"
 
 
 def make_run_config(
@@ -203,7 +204,7 @@ def make_run_config(
             parts["lora"] = lora
         if method == "qlora":
             parts["four_bit"] = {}
-    return _validated(
+    return validated(
         RunConfig,
         {
             "model": model, "method": method, "dtype": dtype, "seed": seed, "benchmarks": tuple(benchmarks),
@@ -223,9 +224,19 @@ class StudyConfig(Frozen):
     benchmarks: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     options: dict[str, Any] = {}
-    """Anything `slimnb run` takes, the same for every trained run: epochs, rank, train_limit, ..."""
+    """Anything `slimnb run` takes, the same for every trained run: epochs, rank, ... Method full skips LoRA's."""
     scoring: dict[str, Any] = {}
-    """limit, shots and dtype, the same for every run of the study, the base model included."""
+    """limit, shots, dtype and chat_template, the same for every run of the study, the base model included."""
+
+    @model_validator(mode="after")
+    def _options_are_the_grids_to_give(self) -> Self:
+        if wrong := sorted(self.options.keys() & {*RunConfig.model_fields, "train_on"}):
+            raise ValueError(f"options cannot hold {', '.join(wrong)}: the study gives it elsewhere")
+        if wrong := sorted(self.scoring.keys() - {"limit", "shots", "dtype", "chat_template"}):
+            raise ValueError(f"scoring takes limit, shots, dtype and chat_template, not {', '.join(wrong)}")
+        if set(self.methods) != {"base"} and not self.train_on:
+            raise ValueError("train_on: name a training set, or leave only base in methods")
+        return self
 
     def runs(self) -> list[RunConfig]:
         """The grid's runs, base first, then in the order of methods within each training set and seed.
@@ -239,7 +250,8 @@ class StudyConfig(Frozen):
             configs.append(make_run_config(method="base", **shared))
         trained = [method for method in METHODS if method in self.methods and method != "base"]
         for data, seed, method in itertools.product(self.train_on, self.seeds, trained):
-            configs.append(make_run_config(method=method, train_on=data, seed=seed, **shared, **self.options))
+            options = {k: v for k, v in self.options.items() if method != "full" or k not in LORA_OPTIONS}
+            configs.append(make_run_config(method=method, train_on=data, seed=seed, **shared, **options))
         return configs
 
 
@@ -249,7 +261,12 @@ def load_study(path: Path) -> StudyConfig:
     Raises:
         SlimnbError: the file is missing, is not YAML, or has a wrong field.
     """
-    return _validated(StudyConfig, _read(path, yaml.safe_load, yaml.YAMLError, "YAML"), str(path))
+    study = validated(StudyConfig, read_yaml(path), str(path))
+    try:
+        study.runs()
+    except SlimnbError as error:
+        raise SlimnbError(f"{path}: {error}") from error
+    return study
 
 
 def load_run_config(path: Path) -> RunConfig:
@@ -258,31 +275,4 @@ def load_run_config(path: Path) -> RunConfig:
     Raises:
         SlimnbError: the file is missing, is not JSON, or has a wrong field.
     """
-    return _validated(RunConfig, _read(path, json.loads, json.JSONDecodeError, "JSON"), str(path))
-
-
-def _read(path: Path, parse: Any, mistake: type[Exception], form: str) -> Any:
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error
-    except (mistake, UnicodeDecodeError) as error:
-        raise SlimnbError(f"{path}: not valid {form}: {error}") from error
-
-
-def _validated(model: type[Model], fields: Any, where: str) -> Model:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise SlimnbError(f"{where}: {explain(error)}") from error
-
-
-def explain(error: ValidationError) -> str:
-    """A pydantic error as one readable line: field, what is wrong, what was given."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        field = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
-        given = f" (given: {problem['input']!r})" if isinstance(problem["input"], str | int | float) else ""
-        lines.append(f"{field}: {message}{given}" if field else message)
-    return "; ".join(lines)
+    return validated(RunConfig, read_json(path), str(path))

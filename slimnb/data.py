@@ -202,4 +202,4 @@ def availability(data_set: DataSet, directory: Path | None) -> tuple[Origin, int
     paths = [local / file for file in data_set.files.values()]
     if not all(path.is_file() for path in paths):
         return "missing", None
-    return "local", sum(1 for path in paths for _ in path.open("rb"))
+    return "local", sum(1 for path in paths for line in path.read_bytes().splitlines() if line.strip())

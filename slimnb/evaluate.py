@@ -61,7 +61,7 @@ def evaluate(
     metrics = {metric: _share(items, f"correct_{metric}") for metric in benchmark.metrics}
     shown = f"correct_{benchmark.primary}"
     by_subject = {str(subject): _share(part, shown) for subject, part in items.groupby("subject")}
-    truncated = int(items["truncated"].sum())
+    truncated = int(items["truncated"].to_numpy(dtype=bool).sum())
     if truncated:
         console.print(
             f"{benchmark.name}: {truncated} of {len(items)} prompts are longer than the model reads; their left was cut"

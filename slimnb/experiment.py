@@ -33,7 +33,7 @@ from slimnb.training_sets import Example, Examples, load_training_set
 def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> RunFolder:
     """Carry out a run and give its folder, with status `completed`.
 
-    All data and the ability to quantize are checked before the folder is made, so a mistake leaves nothing behind.
+    Benchmarks' names and the ability to quantize are checked before the folder is made.
 
     Args:
         data: the data directory; None loads from the Hub.
@@ -45,23 +45,24 @@ def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> 
     """
     if config.four_bit:
         require_four_bit()
-    asked = [(benchmark, benchmark.load(data, config.shots, config.limit)) for benchmark in
-             map(get_benchmark, config.benchmarks)]  # fmt: skip
-    examples = load_training_set(config.training.data, data, config.training.limit) if config.training else None
+    benchmarks = [get_benchmark(name) for name in config.benchmarks]
     folder = RunFolder.create(root, study, config)
     try:
         with _heartbeat(folder):
+            asked = [(benchmark, benchmark.load(data, config.shots, config.limit)) for benchmark in benchmarks]
+            training = config.training
+            examples = load_training_set(training.data, data, training.limit) if training else None
             _fill(folder, examples, asked)
     except KeyboardInterrupt:
         folder.finish("cancelled", "stopped by the user")
         raise
     except (MemoryError, torch.OutOfMemoryError) as error:
-        folder.finish("out_of_memory", str(error))
+        folder.finish("out_of_memory", f"{type(error).__name__}: {error}")
         raise OutOfMemory(
             f"{folder.path}: out of memory. A smaller --batch-size, a lower --rank or --method qlora needs less"
         ) from error
     except Exception as error:
-        folder.finish("failed", f"{type(error).__name__}: {error}")
+        folder.finish("failed", str(error) if isinstance(error, SlimnbError) else f"{type(error).__name__}: {error}")
         raise
     folder.finish("completed")
     return folder

@@ -109,13 +109,11 @@ def labels(frame: pd.DataFrame) -> dict[str, str]:
 
 def scores(frame: pd.DataFrame) -> go.Figure:
     """Bars grouped by benchmark with 95% intervals, and a line where guessing would be."""
-    if frame.empty:
-        return _empty("Scores", "no scores yet")
     figure, said, runs, groups = go.Figure(), [], _by("run", frame), _by("benchmark", frame)
     places = {benchmark: place for place, benchmark in enumerate(groups)}
     for run, label in labels(frame).items():
         style, rows = METHOD_STYLE[runs[run][0].method], runs[run]
-        said += [f"{label} {row.value:.1%} of {row.n} on {row.benchmark}" for row in rows]
+        said += [f"{label} on {row.benchmark} {_score(row)}" for row in rows]
         figure.add_bar(
             name=style.name, error_y=_error_bars(rows, "value"), x=[places[row.benchmark] for row in rows],
             y=[100 * row.value for row in rows],
@@ -133,14 +131,13 @@ def scores(frame: pd.DataFrame) -> go.Figure:
         )  # fmt: skip
     ticks = [_text(name).replace("_", "_<br>") + "<br>" + _count(rows) for name, rows in groups.items()]
     figure.update_xaxes(tickvals=list(places.values()), ticktext=ticks, tickangle=0)  # they break instead
-    return _finish(figure, "Scores", "benchmark", "right answers (%)", f"Right answers: {'; '.join(said)}.", 460)
+    alt = f"Right answers with their 95% intervals: {'; '.join(said)}."
+    return _finish(figure, "Scores", "benchmark", "right answers (%)", alt, 460, "no scores yet")
 
 
 def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.Figure:
     """A forest plot of paired changes: one row a run under its benchmark's name, and a line at no change."""
     shown = frame if frame.empty else frame.loc[frame["refused"].isna()]
-    if shown.empty:
-        return _empty(title, "no two runs to compare")
     figure, names, said, ticks, at = go.Figure(), labels(shown), [], {}, 0
     for benchmark, rows in _by("benchmark", shown).items():
         heading = f"<b>{_text(benchmark)}</b>, {_count(rows)}"
@@ -156,13 +153,12 @@ def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.F
         at += 1
     figure.update_yaxes(tickvals=list(ticks), ticktext=list(ticks.values()), range=[at - 0.3, -0.7], showgrid=False)
     alt, x_title = f"Changes with paired 95% intervals: {'; '.join(said)}.", "change in right answers (points)"
-    return _finish(figure, title, x_title, "run", alt, 150 + 34 * at).update_layout(showlegend=False)
+    figure.update_layout(showlegend=False)
+    return _finish(figure, title, x_title, "run", alt, 150 + 34 * at, "no two runs that can be compared")
 
 
 def training_curves(frame: pd.DataFrame) -> go.Figure:
     """Loss at each optimizer step, one line a run."""
-    if frame.empty:
-        return _empty("Training loss", "no run with a training log")
     figure, said, runs = go.Figure(), [], _by("run", frame)
     for run, label in labels(frame).items():
         style, losses = METHOD_STYLE[runs[run][0].method], [row.loss for row in runs[run]]
@@ -172,8 +168,8 @@ def training_curves(frame: pd.DataFrame) -> go.Figure:
             hovertemplate=f"{_text(label)}<br>step %{{x}}: loss %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
         said.append(f"{label} from {losses[0]:.2f} to {losses[-1]:.2f} in {len(losses)} steps")
-    unit = "loss (nats per label token)"
-    return _finish(figure, "Training loss", "optimizer step", unit, f"Training {unit}: {'; '.join(said)}.", 440)
+    alt, y_title = f"Training loss: {'; '.join(said)}.", "loss (nats per label token)"
+    return _finish(figure, "Training loss", "optimizer step", y_title, alt, 440, "no run has a training log")
 
 
 def cost(frame: pd.DataFrame, against: Literal["memory", "time"] = "memory", benchmark: str | None = None) -> go.Figure:
@@ -181,18 +177,18 @@ def cost(frame: pd.DataFrame, against: Literal["memory", "time"] = "memory", ben
     column, scale, spent, unit = COSTS[against]
     groups = _by("benchmark", frame if frame.empty else frame.dropna(subset=[column]))
     benchmark = benchmark or next(iter(groups), "a benchmark")
-    if benchmark not in groups:
-        return _empty(f"Score and {spent}", f"no run scored on {benchmark} has its {spent} recorded")
-    figure, said, names = go.Figure(), [], labels(frame)
-    for row in sorted(groups[benchmark], key=lambda row: list(names).index(row.run)):
+    figure, said, names, rows = go.Figure(), [], labels(frame), groups.get(benchmark, [])
+    for row in sorted(rows, key=lambda row: list(names).index(row.run)):
         x = getattr(row, column) / scale
         said.append(f"{names[row.run]} {row.value:.1%} of {row.n} with {x:.2f} {unit}")
         hover = f"{_text(names[row.run])}<br>{_score(row)}<br>{x:.2f} {unit}"
         _add_point(figure, row, hover, x=x, y=100 * row.value, error_y="value")
-    most = max(getattr(row, column) for row in groups[benchmark]) / scale or 1
+    most = max((getattr(row, column) for row in rows), default=0) / scale or 1
     figure.update_xaxes(range=[-0.04 * most, 1.08 * most])  # room for the marker of a run that took nothing
-    alt, y_title = f"Right answers on {benchmark} and {spent}: {'; '.join(said)}.", "right answers (%), "
-    return _finish(figure, f"Score and {spent}", f"{spent} ({unit})", y_title + _count(groups[benchmark]), alt, 420)
+    alt = f"Right answers on {benchmark} and {spent}: {'; '.join(said)}."
+    empty = f"no run scored on {benchmark} has its {spent} recorded"
+    y_title = f"right answers (%), {_count(rows)}"
+    return _finish(figure, f"Score and {spent}", f"{spent} ({unit})", y_title, alt, 420, empty)
 
 
 def _identity(run: RunFolder) -> dict[str, str | None]:
@@ -222,31 +218,29 @@ def _error_bars(rows: list[Any], middle: str) -> dict[str, Any]:
 
 
 def _score(row: Any) -> str:
-    return f"{row.k} of n = {row.n} right: {row.value:.1%}<br>95% interval {row.low:.1%} to {row.high:.1%}"
+    return f"{row.value:.1%} ({row.k} of n = {row.n}, 95% interval {row.low:.1%} to {row.high:.1%})"
 
 
 def _count(rows: list[Any]) -> str:
-    low, high = min(int(row.n) for row in rows), max(int(row.n) for row in rows)
-    return f"n = {low}" if low == high else f"n = {low} to {high}"
+    counts = sorted({int(row.n) for row in rows})
+    return f"n = {counts[0]}" if len(counts) == 1 else f"n = {min(counts, default=0)} to {max(counts, default=0)}"
 
 
 def _text(value: Any) -> str:
     return escape(str(value), quote=False)
 
 
-def _empty(title: str, message: str) -> go.Figure:
-    figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
-    figure.add_annotation(text=_text(message), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    return _finish(figure, title, "", "", f"An empty figure: {message}.", 240)
-
-
-def _finish(figure: go.Figure, title: str, x: str, y: str, alt: str, height: int) -> go.Figure:
+def _finish(figure: go.Figure, title: str, x: str, y: str, said: str, height: int, empty: str) -> go.Figure:
     traces: Any = figure.data
     names = [trace.name for trace in traces]
     for number, name in enumerate(names):  # the legend has each method once, however many runs it has
         traces[number].update(legendgroup=name, showlegend=name not in names[:number], hoverinfo="text")
     figure.update_xaxes(title=x, rangemode="tozero", zeroline=False)
     figure.update_yaxes(title=y, rangemode="tozero", zeroline=False)
+    if not traces:
+        said, height = f"An empty figure: {empty}.", 240
+        figure.update_xaxes(visible=False).update_yaxes(visible=False)
+        figure.add_annotation(text=_text(empty), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}
-    return figure.update_layout(title=_text(title), meta={"alt": alt}, height=height, template="plotly_white",
+    return figure.update_layout(title=_text(title), meta={"alt": said}, height=height, template="plotly_white",
                                 barmode="group", legend=legend, margin={"t": 90, "r": 10})  # fmt: skip

@@ -97,6 +97,10 @@ def load_model(
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
     if four_bit is None:
         model.to(device)
+    else:
+        for layer in model.modules():  # bitsandbytes' fast CPU kernel takes whole blocks only, and checks too late
+            if hasattr(layer, "support_avx512bf16_for_cpu") and (layer.out_features % 32 or layer.in_features % 64):
+                layer.support_avx512bf16_for_cpu = False
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.eval()
@@ -226,5 +230,6 @@ def _download(name: str) -> Path:
         reason = str(error).splitlines()[0] if str(error) else "no reason given"
         raise SlimnbError(
             f"{name} is neither an offline model ({', '.join(OFFLINE_MODELS)}) nor a local directory, and could not be "
-            f"downloaded from the Hub ({type(error).__name__}: {reason}). Without the network, name one of these or a directory"
+            f"downloaded from the Hub ({type(error).__name__}: {reason}). Without the network, name one of "
+            "these or a directory"
         ) from error

@@ -14,7 +14,7 @@ Status = Literal["running", "completed", "failed", "out_of_memory", "cancelled",
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
 class Score(Record):
@@ -59,6 +59,12 @@ class BenchmarkResult(Record):
     """Generations that ran into the token limit; None for multiple choice."""
     subjects: dict[str, Score] = {}
     """The primary metric by subject, where a benchmark has several."""
+
+    @model_validator(mode="after")
+    def _has_its_primary_metric(self) -> Self:
+        if self.primary not in self.metrics:
+            raise ValueError(f"no score of the primary metric {self.primary}")
+        return self
 
     @property
     def score(self) -> Score:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from slimnb.config import explain
+from slimnb.documents import explain
 from slimnb.errors import SlimnbError
 
 Text = Annotated[str, Field(min_length=1)]
@@ -51,7 +52,7 @@ class Gsm8kRow(Row):
 
     @model_validator(mode="after")
     def _has_a_number(self) -> Gsm8kRow:
-        if "#### " not in self.answer:
+        if not re.search(r"^#### -?[$0-9.,]*[0-9]", self.answer, re.MULTILINE):
             raise ValueError("answer has no final line `#### NUMBER`")
         return self
 
@@ -61,7 +62,7 @@ class MmluRow(Row):
 
     question: Text
     subject: str
-    choices: Annotated[list[str], Field(min_length=2)]
+    choices: Annotated[list[str], Field(min_length=2, max_length=10)]  # A to J
     answer: int
 
     @model_validator(mode="after")
@@ -92,7 +93,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                     continue
                 try:
                     yield f"{path}:{number}", json.loads(line)
-                except (json.JSONDecodeError, RecursionError) as error:
+                except (ValueError, RecursionError) as error:
                     raise SlimnbError(f"{path}:{number}: not valid JSON ({error})") from error
     except UnicodeDecodeError as error:
         raise SlimnbError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error

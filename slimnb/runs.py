@@ -23,9 +23,9 @@ from typing import Any
 
 import pandas as pd
 import psutil
-from pydantic import ValidationError
 
-from slimnb.config import RunConfig, explain, load_run_config
+from slimnb.config import RunConfig, load_run_config
+from slimnb.documents import read_json, validated
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path, write_json
 from slimnb.records import SCHEMA_VERSION, BenchmarkResult, RunRecord, Status
@@ -33,6 +33,10 @@ from slimnb.records import SCHEMA_VERSION, BenchmarkResult, RunRecord, Status
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER_SECONDS = 120.0
 DEFAULT_RUNS = Path("data/runs")
+
+
+class NewerSchemaError(SlimnbError):
+    """A run of a newer slimnb: neither read nor replaced."""
 
 
 class RunFolder:
@@ -51,6 +55,8 @@ class RunFolder:
         Raises:
             SlimnbError: the run is complete or running, or the place cannot be written.
         """
+        if Path(study).name != study:
+            raise SlimnbError(f"{study}: a study's name is one directory's, without slashes")
         path = root / study / config.run_id
         if path.exists():
             _clear_unfinished(path)
@@ -78,14 +84,11 @@ class RunFolder:
         if not isinstance(version, int) or isinstance(version, bool):
             raise SlimnbError(f"{path / 'run.json'}: schema_version must be a whole number, not {version!r}")
         if version > SCHEMA_VERSION:
-            raise SlimnbError(
+            raise NewerSchemaError(
                 f"{path / 'run.json'}: written by a newer slimnb (schema {version}, this one reads {SCHEMA_VERSION}): "
                 "upgrade slimnb"
             )
-        try:
-            record = RunRecord.model_validate(fields)
-        except ValidationError as error:
-            raise SlimnbError(f"{path / 'run.json'}: {explain(error)}") from error
+        record = validated(RunRecord, fields, str(path / "run.json"))
         if record.status == "running" and not _alive(record):
             record.status = "interrupted"
         return cls(path, load_run_config(path / "config.json"), record)
@@ -183,15 +186,6 @@ def find(root: Path, name: str) -> RunFolder:
     return RunFolder.read(matches[0])
 
 
-def read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise SlimnbError(f"{path}: not valid JSON ({error})") from error
-
-
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False)
@@ -200,7 +194,11 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
 def _alive(record: RunRecord) -> bool:
     """Whether the process that wrote `running` still does: by its process on this host, else by its heartbeat."""
     if record.host == socket.gethostname() and record.process is not None:
-        return psutil.pid_exists(record.process)
+        try:
+            # A process that began after the run did is another one that got the same number.
+            return psutil.Process(record.process).create_time() <= record.started
+        except (psutil.Error, ValueError, OverflowError):
+            return False
     return time.time() - record.heartbeat < STALE_AFTER_SECONDS
 
 
@@ -208,6 +206,8 @@ def _clear_unfinished(path: Path) -> None:
     """Make room for a new attempt. A complete or running run is never touched."""
     try:
         status = RunFolder.read(path).record.status
+    except NewerSchemaError:
+        raise
     except SlimnbError:
         status = "interrupted"  # killed before its first file was whole
     if status == "completed":

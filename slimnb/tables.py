@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from slimnb.comparison import compare
 from slimnb.config import METHODS
@@ -16,7 +17,7 @@ from slimnb.runs import BrokenRun, RunFolder
 def study_table(runs: list[RunFolder], title: str) -> Table:
     """One row a run and benchmark: k/n, interval, paired change against base; under the method what it cost."""
     table = Table(
-        title=title,
+        title=Text(title),
         caption=(
             "In parentheses: 95% intervals, Wilson's for a score, paired (same items) for a change. "
             "A change whose interval holds 0 is not resolved with so many items."
@@ -30,7 +31,7 @@ def study_table(runs: list[RunFolder], title: str) -> Table:
         label = _label(run)
         for row in range(max(len(names), len(label))):
             cells = _score_cells(base, run, names[row]) if row < len(names) else ("", "", "", "")
-            table.add_row(label[row] if row < len(label) else "", *cells)
+            table.add_row(*map(Text, (label[row] if row < len(label) else "", *cells)))
         table.add_section()
     return table
 
@@ -41,9 +42,10 @@ def runs_table(runs: list[RunFolder], broken: list[BrokenRun]) -> Table:
         table.add_column(heading, overflow="fold")
     for run in runs:
         scores = ", ".join(f"{name} {r.score.k}/{r.score.n}" for name, r in run.record.scores.items())
-        table.add_row(run.record.study, run.record.id, run.record.status, scores or run.record.error or "")
+        said = scores or run.record.error or ""
+        table.add_row(*map(Text, (run.record.study, run.record.id, run.record.status, said)))
     for one in broken:
-        table.add_row(one.path.parent.name, one.path.name, "broken", one.reason)
+        table.add_row(*map(Text, (one.path.parent.name, one.path.name, "broken", one.reason)))
     return table
 
 
@@ -75,7 +77,7 @@ def _label(run: RunFolder) -> list[str]:
         return [run.record.method, f"peak memory {gigabytes(costs.eval_peak_bytes)}"]
     share = f"{(costs.trainable_parameters or 0) / (costs.total_parameters or 1):.1%}"
     return [
-        f"{run.record.method} on {training.data}",
+        f"{run.record.method} on {training.data}, seed {run.config.seed}",
         f"trained in {duration(costs.train_seconds)}",
         f"peak memory {gigabytes(costs.train_peak_bytes)}",
         f"{(costs.trainable_parameters or 0) / 1e6:.1f}M trained ({share})",

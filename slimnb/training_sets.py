@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from slimnb.benchmarks import Benchmark, get_benchmark
-from slimnb.data import InstructionRow, Row, Rows, Text, fingerprint, load_rows, read_json_lines, validate_row
+from slimnb.data import Rows, load_rows
 from slimnb.errors import SlimnbError
+from slimnb.rows import InstructionRow, Row, Text, fingerprint, read_json_lines, validate_row
 
 
 @dataclass(frozen=True)

@@ -191,27 +191,16 @@ def test_another_seed_trains_on_the_rows_in_another_order(tmp_path: Path) -> Non
     assert losses[0] != losses[1]
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ({"benchmarks": ["hellaswog"]}, "hellaswog"),
-        ({"benchmarks": ["workshop_math"], "shots": 100_000}, "shots"),
-        ({"train_on": "no_such_set"}, "no_such_set"),
-    ],
-)
-def test_a_mistake_that_can_be_seen_beforehand_leaves_no_folder(
-    tmp_path: Path, options: dict[str, Any], told: str
-) -> None:
-    wrong = make_run_config(**({"model": "tiny", "method": "lora", "train_on": "workshop_cs", "steps": 1,
-                                "benchmarks": BENCHMARKS} | options))  # fmt: skip
-    with pytest.raises(SlimnbError, match=told):
-        run(wrong, tmp_path, "study")
+def test_a_misspelt_benchmark_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(SlimnbError, match="hellaswog"):
+        run(make_run_config(model="tiny", method="base", benchmarks=["hellaswog"]), tmp_path, "study")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [({"max_length": 2}, "longer than 2 tokens"), ({"model": "no-such-model"}, "no-such-model"),
+     ({"shots": 100_000}, "shots"), ({"train_on": "no_such_set"}, "no_such_set"),
      ({"targets": ("no_such_layer",)}, "no_such_layer")],
 )  # fmt: skip
 def test_a_run_that_fails_says_so_and_why(tmp_path: Path, options: dict[str, Any], told: str) -> None:
@@ -237,7 +226,7 @@ def test_a_run_that_fails_says_so_and_why(tmp_path: Path, options: dict[str, Any
 def test_a_run_that_is_stopped_while_scoring_says_how_it_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: BaseException, raised: type[BaseException], status: str
 ) -> None:
-    def stopped(*_: Any) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
         raise trouble
 
     with monkeypatch.context() as patch:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from slimnb.benchmarks.benchmark import Benchmark, ChoiceItem, chance_of
-from slimnb.data import MmluRow
+from slimnb.rows import MmluRow
 
 LETTERS = "ABCDEFGHIJ"
 

@@ -24,4 +24,6 @@ def names(listed: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in listed.split(",") if name.strip())
     if not names:
         raise typer.BadParameter("name at least one benchmark: --benchmarks hellaswag,gsm8k,mmlu_cs")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise typer.BadParameter(f"named twice: {', '.join(twice)}")
     return names

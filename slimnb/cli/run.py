@@ -130,7 +130,8 @@ def evaluate(
                 noise[name] = measure_noise(ask, table, benchmark.metrics, repeat)
         tables.append(table.assign(benchmark=name))
     if items is not None:
-        write_parquet(items, pd.concat(tables, ignore_index=True))
+        # gold and prediction are numbers or text by benchmark
+        write_parquet(items, pd.concat([t.astype({"gold": str, "prediction": str}) for t in tables], ignore_index=True))
     if as_json:
         described = {"name": model, "dtype": dtype, "weights_sha256": loaded.weights_sha256,
                      "adapter": str(adapter) if adapter else None}  # fmt: skip
