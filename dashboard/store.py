@@ -20,20 +20,15 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 @dataclass(frozen=True)
 class Store:
-    """Every run under a directory: STUDY/RUN_ID -> run, newest study first, methods in their fixed order."""
+    """Every run under a directory, newest study first, within a study by method in the fixed order."""
 
     root: Path
-    runs: dict[str, RunFolder]
+    runs: list[RunFolder]
     broken: list[BrokenRun]
 
     @property
     def studies(self) -> list[str]:
-        names = [key.split("/")[0] for key in self.runs]
-        return list(dict.fromkeys([*names, *(one.path.parent.name for one in self.broken)]))
-
-    def of(self, study: str | None) -> dict[str, RunFolder]:
-        """A study's runs by the names of their directories."""
-        return {run.path.name: run for run in self.runs.values() if run.path.parent.name == study}
+        return list(dict.fromkeys(one.path.parent.name for one in [*self.runs, *self.broken]))
 
 
 def the_store() -> Store:
@@ -46,7 +41,7 @@ def the_store() -> Store:
 
 def the_runs() -> list[RunFolder]:
     """The runs of the study chosen in the sidebar."""
-    return list(the_store().of(st.session_state.get("study")).values())
+    return [run for run in the_store().runs if run.path.parent.name == st.session_state["study"]]
 
 
 def _stamp(root: Path) -> Stamp:
@@ -66,8 +61,6 @@ def _load(root: Path, stamp: Stamp) -> Store:
             whole.append(run)
         except (KeyError, TypeError, ValueError) as error:
             broken.append(BrokenRun(run.path, f"{run.path / 'run.json'}: scores cannot be read ({error!r})"))
-    newest: dict[str, float] = {}
-    for run in whole:
-        newest[run.path.parent.name] = max(run.record.started, newest.get(run.path.parent.name, 0))
+    newest = {run.path.parent.name: run.record.started for run in whole}  # scan gives the oldest first
     whole.sort(key=lambda run: (-newest[run.path.parent.name], run.path.parent.name, METHODS.index(run.config.method)))
-    return Store(root, {f"{run.path.parent.name}/{run.path.name}": run for run in whole}, broken)
+    return Store(root, whole, broken)

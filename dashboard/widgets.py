@@ -1,4 +1,9 @@
-"""What pages share: choices kept in the URL, and figures and tables with their text alternatives."""
+"""What pages share: choices kept in the address, and figures and tables with their text alternatives.
+
+The address is what counts: a box that is changed writes there before the page runs again, and the page reads from
+there. So a link, a reload and the browser's Back all show the same thing. What an address asks for is looked up among
+the known options; anything else is named, and the default is shown.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +14,29 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-_CHOICES = ("first", "second", "run", "benchmark")
 
-
-def choose_study(studies: Sequence[str]) -> None:
-    """The sidebar's choice, kept as `st.session_state["study"]`; pages' own choices start anew with another study."""
-    _name_unknown(studies, "study")
-    st.selectbox("Study", studies, key="study", bind="query-params", on_change=_forget)
+def choose_study(studies: Sequence[str]) -> str:
+    """The study of every page. Streamlit keeps a bound box's value in the address from page to page."""
+    if "study" not in st.session_state:  # later it is another page's address that is left over
+        _name_unknown("Study", [one for one in st.query_params.get_all("study") if one not in studies])
+    return st.selectbox("Study", studies, key="study", bind="query-params", on_change=_forget_the_rest)
 
 
 def choose(label: str, options: Sequence[str], key: str, start: int = 0) -> str:
-    """A select box whose value is in the URL as `key`, unless it is the first shown; an unknown one there is named."""
-    _name_unknown(options, key)
-    return st.selectbox(label, options, index=start, key=key, bind="query-params")
+    """A select box for one of the options, which has `key` in the address; the one at `start` to begin with."""
+    asked = st.query_params.get(key)
+    _name_unknown(label, [asked] if asked is not None and asked not in options else [])
+    st.session_state[key] = asked if asked in options else options[start]
+    return st.selectbox(label, options, key=key, on_change=_write, args=(key,))
 
 
 def choose_several(label: str, options: Sequence[str], key: str) -> list[str]:
-    """As `choose`, for any number of values; all of them to begin with."""
-    _name_unknown(options, key)
-    return st.pills(label, options, selection_mode="multi", default=options, key=key, bind="query-params")
+    """As `choose`, for any number of the options; all of them to begin with."""
+    asked = st.query_params.get_all(key)
+    _name_unknown(label, [one for one in asked if one and one not in options])
+    known = [one for one in asked if one in options]
+    st.session_state[key] = known if known or asked == [""] else list(options)
+    return st.pills(label, options, selection_mode="multi", key=key, on_change=_write, args=(key,))
 
 
 def chart(figure: go.Figure) -> None:
@@ -46,15 +55,16 @@ def rows_of(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples())
 
 
-def _forget() -> None:
-    for key in _CHOICES:
-        st.session_state.pop(key, None)
+def _write(key: str) -> None:
+    st.query_params[key] = st.session_state[key] or [""]  # an empty choice is a choice too
 
 
-def _name_unknown(options: Sequence[str], key: str) -> None:
-    if key in st.session_state:
-        return  # the address was read already
-    for one in st.query_params.get_all(key):
-        if one not in options:
-            st.warning(f"The address asks for a {key} that is not here:")
-            st.text(one)
+def _forget_the_rest() -> None:
+    for key in [key for key in st.query_params if key != "study"]:
+        del st.query_params[key]
+
+
+def _name_unknown(label: str, unknown: Sequence[str]) -> None:
+    for one in unknown:
+        st.warning(f"{label}: the address asks for one that is not here:")
+        st.text(one)

@@ -107,8 +107,8 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, costs: Co
     if config.lora:
         loaded = add_lora(loaded, config.lora, config.seed)
     else:
-        for parameter in loaded.model.parameters():
-            parameter.requires_grad_(True)
+        # An update of full fine-tuning is often smaller than bfloat16 can tell two weights apart.
+        loaded.model.float().requires_grad_(True)
     costs.total_parameters, costs.trainable_parameters = parameter_counts(loaded.model)
     log = (folder.path / "metrics.jsonl").open("w", encoding="utf-8")
     with log, progress_bar(f"{folder.record.id}: training", None) as advance:
@@ -120,7 +120,10 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, costs: Co
         rows = examples.examples
         if config.chat_template:
             rows = [Example(as_chat(loaded.tokenizer, row.prompt), row.completion) for row in rows]
-        result = train(loaded, rows, config.training, config.seed, on_step)
+        mixed = config.lora is None and config.dtype == "bfloat16"
+        result = train(loaded, rows, config.training, config.seed, on_step, mixed)
+    if config.lora is None:
+        loaded.model.to(getattr(torch, config.dtype))
     costs.train_seconds = result.seconds
     costs.steps, costs.examples = result.steps, result.examples
     costs.tokens, costs.label_tokens, costs.examples_left_out = (

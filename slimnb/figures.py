@@ -187,7 +187,7 @@ def cost(frame: pd.DataFrame, against: Literal["memory", "time"] = "memory", ben
     figure.update_xaxes(range=[-0.04 * most, 1.08 * most])  # room for the marker of a run that took nothing
     alt = f"Right answers on {benchmark} and {spent}: {'; '.join(said)}."
     empty = f"no run scored on {benchmark} has its {spent} recorded"
-    y_title = f"right answers (%), {_count(rows)}"
+    y_title = f"right answers (%)<br>on {_text(benchmark)}, {_count(rows)}"
     return _finish(figure, f"Score and {spent}", f"{spent} ({unit})", y_title, alt, 420, empty)
 
 

@@ -71,11 +71,13 @@ def train(
     training: Training,
     seed: int,
     on_step: Callable[[Step, int], None] = lambda step, steps: None,
+    mixed_precision: bool = False,
 ) -> TrainingResult:
     """Fine-tune, in place, the parameters of the model that require a gradient.
 
     Args:
         on_step: called after each optimizer step with its figures and the number of steps in all.
+        mixed_precision: compute in bfloat16 whatever the weights' precision is.
 
     Raises:
         SlimnbError: no example fits the length limit, or the loss is no longer a number.
@@ -88,10 +90,11 @@ def train(
         )
     per_epoch = math.ceil(len(fitting) / training.batch_size)
     steps = training.steps or max(1, round(per_epoch * (training.epochs or 0)))
-    accelerator = Accelerator(cpu=loaded.device.type == "cpu")
+    # Full fine-tuning of float32 weights computes in bfloat16; adapters sit on weights that are in their own precision.
+    accelerator = Accelerator(cpu=loaded.device.type == "cpu", mixed_precision="bf16" if mixed_precision else "no")
     parameters = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
-        parameters, lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.999)
+        parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, steps, training))
     loaded.model.train()
@@ -104,7 +107,8 @@ def train(
         for indices in by_length([len(sequence.ids) for sequence in batch], TOKEN_BUDGET):
             rows = [causal_row(batch[i].ids, batch[i].boundary) for i in indices]
             micro = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
-            logits = target_logits(loaded.model, micro).float()
+            with accelerator.autocast():
+                logits = target_logits(loaded.model, micro).float()
             part = torch.nn.functional.cross_entropy(logits, micro.targets, reduction="sum") / label_tokens
             accelerator.backward(part)
             loss += part.item()

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.store import the_store
+from dashboard.store import the_runs
 from dashboard.widgets import chart, choose, rows_of, table
 from dashboard.wording import change_cell, score_cell, setting
 from slimnb.comparison import config_difference
 from slimnb.figures import differences, pair_frame, scores_frame
 
-store = the_store()
-keys = list(store.runs)  # of every study: an A/A pair, for one, lies in two
-if len(keys) < 2:
-    st.info("A comparison needs two runs.")
+runs = {run.path.name: run for run in the_runs()}
+if len(runs) < 2:
+    st.info("This study has no two runs to compare.")
     st.stop()
-here = [key for key in keys if store.runs[key].path.parent.name == st.session_state["study"]]
-start = keys.index(here[0]) if here else 0
 
 left, right = st.columns(2)
 with left:
-    first = store.runs[choose("First run", keys, "first", start)]
+    first = runs[choose("First run", list(runs), "first")]
 with right:
-    second = store.runs[choose("Second run", keys, "second", (start + 1) % len(keys))]
+    second = runs[choose("Second run", list(runs), "second", start=1)]
 
 pairs = pair_frame(first, second)
 scores = [{row.benchmark: score_cell(row) for row in rows_of(scores_frame([run]))} for run in (first, second)]

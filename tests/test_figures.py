@@ -1,0 +1,198 @@
+"""Figures drawn from hand-made frames, and frames made from runs."""
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from slimnb.figures import (
+    METHOD_STYLE,
+    cost,
+    curves_frame,
+    differences,
+    differences_frame,
+    labels,
+    scores,
+    scores_frame,
+    training_curves,
+)
+from slimnb.stats import wilson
+
+METHODS = ["base", "lora", "qlora", "full"]
+
+
+def scored(order: list[str] = METHODS) -> pd.DataFrame:
+    """Two benchmarks of different size, the second of generated answers and so without chance."""
+    rows = []
+    for benchmark, n, chance in (("quiz_four", 200, 0.25), ("sums", 50, None)):
+        for method in order:
+            k = n * (3 + METHODS.index(method)) // 10
+            low, high = wilson(k, n)
+            rows.append({
+                "run": f"{method}-s0-abc", "method": method, "training_set": None if method == "base" else "sums",
+                "benchmark": benchmark, "metric": "acc", "k": k, "n": n, "value": k / n, "low": low, "high": high,
+                "chance": chance, "peak_bytes": 1e9 * (1 + METHODS.index(method)), "train_seconds": 60.0,
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def changed() -> pd.DataFrame:
+    frame = pd.DataFrame([
+        {"run": f"{method}-s0-abc", "method": method, "training_set": "sums", "benchmark": "quiz_four",
+         "refused": None, "n": 200, "difference": 0.1, "low": 0.04, "high": 0.17, "fixed": 25, "broken": 5,
+         "p_value": 0.001, "resolved": True} for method in ("full", "lora", "qlora")
+    ])  # fmt: skip
+    return pd.concat([frame, frame.head(1).assign(run="other", benchmark="sums", refused="other weights")])
+
+
+def curves() -> pd.DataFrame:
+    return pd.DataFrame([
+        {"run": f"{method}-s0-abc", "method": method, "training_set": "sums", "step": step, "loss": 2.0 / step}
+        for method in ("full", "lora") for step in (1, 2, 3)
+    ])  # fmt: skip
+
+
+def traces(figure: go.Figure) -> list[Any]:
+    return list(figure.data)
+
+
+def alt(figure: go.Figure) -> str:
+    layout: Any = figure.layout
+    return layout.meta["alt"]
+
+
+FIGURES = {
+    "scores": scores(scored()),
+    "differences": differences(changed()),
+    "training_curves": training_curves(curves()),
+    "memory": cost(scored(), "memory"),
+    "time": cost(scored(), "time"),
+}
+
+
+def test_methods_differ_in_colour_and_in_marker_and_in_pattern():
+    for part in ("name", "colour", "symbol", "pattern"):
+        assert len({getattr(style, part) for style in METHOD_STYLE.values()}) == len(METHOD_STYLE)
+    assert list(METHOD_STYLE) == METHODS
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_every_figure_says_what_it_shows(figure: go.Figure):
+    layout: Any = figure.layout
+    assert layout.title.text and layout.xaxis.title.text and layout.yaxis.title.text
+    assert alt(figure).endswith(".") and "LoRA" in alt(figure)
+
+
+def test_units_stand_in_the_axis_titles():
+    def titles(name: str) -> tuple[str, str]:
+        layout: Any = FIGURES[name].layout
+        return layout.xaxis.title.text, layout.yaxis.title.text
+
+    assert titles("scores") == ("benchmark", "right answers (%)")
+    assert titles("differences")[0] == "change in right answers (points)"
+    assert titles("training_curves") == ("optimizer step", "loss (nats per label token)")
+    assert titles("memory") == ("peak memory (GB)", "right answers (%)<br>on quiz_four, n = 200")
+    assert titles("time")[0] == "training time (min)"
+
+
+def test_scores_are_in_the_fixed_order_whatever_the_frames():
+    figure = scores(scored(["full", "qlora", "base", "lora"]))
+    assert [trace.name for trace in traces(figure)] == ["base", "LoRA", "QLoRA", "full", "chance"]
+    patterns = [trace.marker.pattern.shape for trace in traces(figure)[:4]]
+    assert patterns == [METHOD_STYLE[method].pattern for method in METHODS]
+
+
+def test_error_bars_of_scores_reach_from_low_to_high():
+    frame = scored()
+    for trace, method in zip(traces(scores(frame)), METHODS, strict=False):
+        rows = frame[frame["method"] == method]
+        above, below = (pd.Series(part).to_numpy() for part in (trace.error_y.array, trace.error_y.arrayminus))
+        values = pd.Series(trace.y).to_numpy()
+        assert values + above == pytest.approx(100 * rows["high"].to_numpy())
+        assert values - below == pytest.approx(100 * rows["low"].to_numpy())
+
+
+def test_scores_show_n_and_k():
+    figure = scores(scored())
+    layout: Any = figure.layout
+    assert list(layout.xaxis.ticktext) == ["quiz_<br>four<br>n = 200", "sums<br>n = 50"]
+    assert "60 of n = 200" in traces(figure)[0].hovertext[0]
+    assert "15 of n = 50" in traces(figure)[0].hovertext[1]
+
+
+def test_chance_is_drawn_only_where_there_is_one():
+    chance = traces(scores(scored()))[-1]
+    assert [value for value in chance.y if value is not None] == [25.0, 25.0]
+    assert max(x for x in chance.x if x is not None) < 0.5  # the first group alone
+    assert "chance" not in [trace.name for trace in traces(scores(scored().assign(chance=None)))]
+
+
+def test_differences_have_a_line_at_zero_and_leave_out_what_was_refused():
+    figure = FIGURES["differences"]
+    layout: Any = figure.layout
+    assert [(line.x0, line.x1) for line in layout.shapes] == [(0, 0)]
+    assert [trace.name for trace in traces(figure)] == ["LoRA", "QLoRA", "full"]
+    assert list(layout.yaxis.ticktext) == ["LoRA", "QLoRA", "full"]
+    assert "n = 200" in layout.annotations[0].text and "25 fixed, 5 broken" in traces(figure)[0].hovertext
+    bars = traces(figure)[0].error_x
+    assert (10 + bars.array[0], 10 - bars.arrayminus[0]) == pytest.approx((17, 4))
+    assert "+10.0 points (+4.0 to +17.0)" in alt(figure)
+
+
+def test_the_markers_of_methods_differ():
+    symbols = {trace.name: trace.marker.symbol for trace in traces(FIGURES["memory"])}
+    assert symbols == {style.name: style.symbol for style in METHOD_STYLE.values()}
+
+
+def test_cost_is_in_gigabytes_and_minutes_and_leaves_out_the_unknown():
+    frame = scored().assign(train_seconds=[None, 60.0, 120.0, 180.0] * 2)
+    assert [trace.x[0] for trace in traces(cost(frame, "memory"))] == [1.0, 2.0, 3.0, 4.0]
+    assert [trace.x[0] for trace in traces(cost(frame, "time"))] == [1.0, 2.0, 3.0]
+    assert [trace.y[0] for trace in traces(cost(frame, "memory", "sums"))] == [30.0, 40.0, 50.0, 60.0]
+
+
+def test_empty_input_gives_a_figure_that_says_so():
+    nothing = pd.DataFrame()
+    refused = changed().tail(1)
+    unmeasured = cost(scored().assign(peak_bytes=None))
+    empty = [scores(nothing), differences(nothing), differences(refused), training_curves(nothing), cost(nothing),
+             cost(scored(), "time", "unheard of"), unmeasured]  # fmt: skip
+    for figure in empty:
+        layout: Any = figure.layout
+        assert not traces(figure) and layout.annotations[0].text and layout.title.text
+        assert alt(figure).startswith("An empty figure: ")
+    assert [make([]).empty for make in (scores_frame, differences_frame, curves_frame)] == [True] * 3
+
+
+def test_labels_grow_only_as_long_as_needed():
+    def named(*runs: tuple[str, str, str | None]) -> list[str]:
+        return list(labels(pd.DataFrame(runs, columns=pd.Index(["run", "method", "training_set"]))).values())
+
+    assert named(("full-a-s0-x", "full", "a"), ("base-s0-y", "base", None)) == ["base", "full"]
+    assert named(("lora-a-s0-x", "lora", "a"), ("lora-b-s0-y", "lora", "b")) == ["LoRA on a", "LoRA on b"]
+    assert named(("lora-a-s0-x", "lora", "a"), ("lora-a-s1-y", "lora", "a")) == ["LoRA s0", "LoRA s1"]
+    assert named(("lora-a-s0-x", "lora", "a"), ("lora-a-s0-y", "lora", "a")) == ["LoRA s0 x", "LoRA s0 y"]
+
+
+def test_the_legend_names_each_method_once():
+    twice = pd.concat([scored(), scored().assign(run=lambda frame: frame["run"].str.replace("s0", "s1"))])
+    shown = [trace.name for trace in traces(scores(twice)) if trace.showlegend]
+    assert shown == ["base", "LoRA", "QLoRA", "full", "chance"]
+
+
+def test_names_from_runs_are_never_read_as_html():
+    evil = "<a href='http://x'>y</a>"
+    figures = [
+        scores(scored().assign(benchmark=evil, metric=evil)),
+        differences(changed().assign(benchmark=evil)),
+        differences(changed().assign(training_set=["a", evil, "b", "c"])),
+        training_curves(curves().assign(training_set=[evil] * 3 + ["a"] * 3)),
+        cost(scored().assign(benchmark=evil)),
+        cost(scored(), benchmark=evil),
+    ]
+    for figure in figures:
+        layout = figure.to_dict()["layout"]
+        layout.pop("meta")  # the text alternative is plain text
+        assert "<a" not in str(layout) and "<a" not in str(figure.to_dict()["data"])
+        assert "&lt;a href" in str(figure.to_dict())
