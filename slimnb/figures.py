@@ -153,8 +153,8 @@ def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.F
         at += 1
     figure.update_yaxes(tickvals=list(ticks), ticktext=list(ticks.values()), range=[at - 0.3, -0.7], showgrid=False)
     alt, x_title = f"Changes with paired 95% intervals: {'; '.join(said)}.", "change in right answers (points)"
-    figure.update_layout(showlegend=False)
-    return _finish(figure, title, x_title, "run", alt, 150 + 34 * at, "no two runs that can be compared")
+    figure = _finish(figure, title, x_title, "run", alt, 130 + 34 * at, "no two runs that can be compared")
+    return figure.update_layout(showlegend=False, margin_t=60)
 
 
 def training_curves(frame: pd.DataFrame) -> go.Figure:
@@ -241,6 +241,9 @@ def _finish(figure: go.Figure, title: str, x: str, y: str, said: str, height: in
         said, height = f"An empty figure: {empty}.", 240
         figure.update_xaxes(visible=False).update_yaxes(visible=False)
         figure.add_annotation(text=_text(empty), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    legend = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}
-    return figure.update_layout(title=_text(title), meta={"alt": said}, height=height, template="plotly_white",
-                                barmode="group", legend=legend, margin={"t": 90, "r": 10})  # fmt: skip
+    return figure.update_layout(
+        title={"text": _text(title), "y": 1, "yanchor": "top", "pad": {"t": 12}}, meta={"alt": said}, height=height,
+        # Room for two rows of legend, as on a narrow screen.
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}, margin={"t": 100, "r": 10},
+        template="plotly_white", barmode="group",
+    )  # fmt: skip

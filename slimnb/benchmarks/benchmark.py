@@ -31,6 +31,8 @@ class ChoiceItem:
     gold: int
     joint: str = " "
     """What joins an answer to the prompt; nothing where a chat template has opened the answer."""
+    question: str = ""
+    """The text that asks, without the worked examples."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class OpenItem:
     subject: str
     prompt: str
     gold: str
+    question: str = ""
+    """The text that asks, without the worked examples."""
 
 
 Item = ChoiceItem | OpenItem
@@ -141,7 +145,8 @@ class Benchmark(ABC):
                 seen[identity] += 1
                 suffix = f"#{seen[identity]}" if seen[identity] > 1 else ""
                 item_id = f"{subject}:{identity}{suffix}"
-                items.append(self.item(row, item_id, subject, prefix + self.question(row)))
+                question = self.question(row)
+                items.append(replace(self.item(row, item_id, subject, prefix + question), question=question))
             by_subject.append(items)
         turns = itertools.chain.from_iterable(itertools.zip_longest(*by_subject))
         items = [item for item in turns if item is not None][:limit]

@@ -1,6 +1,7 @@
 """`slimnb study` and `slimnb runs`."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -12,7 +13,12 @@ study_app = typer.Typer(help="A grid of runs from a YAML file.", no_args_is_help
 
 
 @study_app.command("run")
-def study_run(file: Path, runs: RunsDir = RUNS, data: DataDir = None) -> None:
+def study_run(
+    file: Path,
+    runs: RunsDir = RUNS,
+    data: DataDir = None,
+    name: Annotated[str | None, typer.Option("--name", help="Another name for the study.")] = None,
+) -> None:
     """Carry out what a study has not completed, then print its table."""
     from slimnb.config import load_study
     from slimnb.data import data_directory
@@ -21,6 +27,8 @@ def study_run(file: Path, runs: RunsDir = RUNS, data: DataDir = None) -> None:
     from slimnb.tables import study_table
 
     study = load_study(file)
+    if name:
+        study = study.model_copy(update={"name": name})
     done = list(run_study(study, runs, data_directory(data)))
     complete = [RunFolder.read(cell.path) for cell in done if cell.status == "completed"]
     if complete:
@@ -29,6 +37,22 @@ def study_run(file: Path, runs: RunsDir = RUNS, data: DataDir = None) -> None:
               if cell.status != "completed"]  # fmt: skip
     if failed:
         raise SlimnbError("not complete:\n  " + "\n  ".join(failed))
+
+
+@study_app.command("show")
+def study_show(directory: Path) -> None:
+    """Print the table of a directory of runs, RUNS/STUDY, without running anything."""
+    from slimnb.runs import scan
+    from slimnb.tables import study_table
+
+    found, broken = scan(directory.parent)
+    complete = [run for run in found if run.path.parent == directory and run.record.status == "completed"]
+    for one in broken:
+        if one.path.parent == directory:
+            say(f"left out: {one.reason}")
+    if not complete:
+        raise SlimnbError(f"{directory}: holds no complete run")
+    print_table(study_table(complete, f"Study {directory.name}: {complete[0].config.model}"))
 
 
 @study_app.command("status")

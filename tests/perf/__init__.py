@@ -1,0 +1,1 @@
+"""Side-by-side comparisons with peers; they need the extra `peers` and a quiet machine."""
