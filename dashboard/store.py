@@ -10,7 +10,6 @@ from pathlib import Path
 import streamlit as st
 
 from slimnb.config import METHODS
-from slimnb.figures import scores_frame
 from slimnb.runs import DEFAULT_RUNS, BrokenRun, RunFolder, scan
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -46,21 +45,20 @@ def the_runs() -> list[RunFolder]:
 
 def _stamp(root: Path) -> Stamp:
     """Changes whenever a run's record does: files are replaced, so their directory's time changes with them."""
-    stats = ((str(path), path.stat(), path.parent.stat()) for path in sorted(root.glob("*/*/run.json")))
-    return tuple((name, file.st_mtime_ns, folder.st_mtime_ns) for name, file, folder in stats)
+    return tuple((str(path), _changed(path), _changed(path.parent)) for path in sorted(root.glob("*/*/run.json")))
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0  # gone since it was listed, or never readable: the scan says so
 
 
 # Half a minute at most: a run whose process died turns from running to interrupted without any file changing.
 @st.cache_resource(ttl=30, max_entries=4, show_spinner=False)
 def _load(root: Path, stamp: Stamp) -> Store:
-    found, broken = scan(root)
-    whole = []
-    for run in found:
-        try:
-            scores_frame([run])
-            whole.append(run)
-        except (KeyError, TypeError, ValueError) as error:
-            broken.append(BrokenRun(run.path, f"{run.path / 'run.json'}: scores cannot be read ({error!r})"))
-    newest = {run.path.parent.name: run.record.started for run in whole}  # scan gives the oldest first
-    whole.sort(key=lambda run: (-newest[run.path.parent.name], run.path.parent.name, METHODS.index(run.config.method)))
-    return Store(root, whole, broken)
+    runs, broken = scan(root)
+    newest = {run.path.parent.name: run.record.started for run in runs}  # scan gives the oldest first
+    runs.sort(key=lambda run: (-newest[run.path.parent.name], run.path.parent.name, METHODS.index(run.config.method)))
+    return Store(root, runs, broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -25,6 +26,14 @@ def change_cell(row: Any) -> str:
     if pd.notna(row.refused):
         return "refused"
     return f"{100 * row.difference:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
+
+
+def moment(seconds: float) -> str | None:
+    """A time of this machine's clock to the minute; None if the number is none."""
+    try:
+        return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M}"
+    except (OSError, OverflowError, ValueError):
+        return None
 
 
 def setting(value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -77,8 +78,8 @@ def _label(run: RunFolder) -> list[str]:
         return [run.record.method, f"peak memory {gigabytes(costs.eval_peak_bytes)}"]
     share = f"{(costs.trainable_parameters or 0) / (costs.total_parameters or 1):.1%}"
     return [
-        f"{run.record.method} on {training.data}, seed {run.config.seed}",
-        f"trained in {duration(costs.train_seconds)}",
+        f"{run.record.method} on {Path(training.data).name}",
+        f"trained {duration(costs.train_seconds)}, seed {run.config.seed}",
         f"peak memory {gigabytes(costs.train_peak_bytes)}",
         f"{(costs.trainable_parameters or 0) / 1e6:.1f}M trained ({share})",
     ]

@@ -106,11 +106,10 @@ def test_scores_are_in_the_fixed_order_whatever_the_frames():
 def test_error_bars_of_scores_reach_from_low_to_high():
     frame = scored()
     for trace, method in zip(traces(scores(frame)), METHODS, strict=False):
-        rows = frame[frame["method"] == method]
-        above, below = (pd.Series(part).to_numpy() for part in (trace.error_y.array, trace.error_y.arrayminus))
-        values = pd.Series(trace.y).to_numpy()
-        assert values + above == pytest.approx(100 * rows["high"].to_numpy())
-        assert values - below == pytest.approx(100 * rows["low"].to_numpy())
+        rows = frame.loc[frame["method"] == method]
+        bars = zip(trace.y, trace.error_y.array, trace.error_y.arrayminus, strict=True)
+        reached = [end for value, above, below in bars for end in (value - below, value + above)]
+        assert reached == pytest.approx([100 * end for row in rows.itertuples() for end in (row.low, row.high)])
 
 
 def test_scores_show_n_and_k():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import streamlit as st
 
 from dashboard.store import the_runs, the_store
 from dashboard.widgets import table
+from dashboard.wording import moment
 from slimnb.figures import METHOD_STYLE
 
 rows = []
@@ -17,7 +16,7 @@ for run in the_runs():
     rows.append({
         "status": record.status, "method": METHOD_STYLE[config.method].name,
         "trained on": config.training and config.training.data, **scores, "run": run.path.name,
-        "started": f"{datetime.fromtimestamp(record.started):%Y-%m-%d %H:%M}", "error": record.error,
+        "started": moment(record.started), "error": record.error,
     })  # fmt: skip
 if rows:
     table(rows, "The runs of the study")
