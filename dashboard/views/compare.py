@@ -25,7 +25,7 @@ pairs = pair_frame(first, second)
 scores = [{row.benchmark: score_cell(row) for row in rows_of(scores_frame([run]))} for run in (first, second)]
 refused = [row.refused for row in rows_of(pairs) if change_cell(row) == "refused"]
 if refused:
-    st.warning("Not compared, because a difference would not be the training's:")
+    st.warning("Not compared:")
     for reason in dict.fromkeys(refused):
         st.text(reason)
 
