@@ -162,7 +162,8 @@ def holm(p_values: Sequence[float] | np.ndarray) -> list[float]:
     p_values = np.asarray(p_values, dtype=float)
     if not ((p_values >= 0) & (p_values <= 1)).all():
         raise ValueError(f"p-values lie between 0 and 1, not {p_values}")
-    return multipletests(p_values, method="holm")[1].tolist() if len(p_values) else []
+    adjusted: Any = multipletests(p_values, method="holm")[1] if len(p_values) else p_values
+    return adjusted.tolist()
 
 
 def smallest_difference(n: int, discordant: float, power: float = 0.8, alpha: float = 0.05) -> float | None:
@@ -193,7 +194,7 @@ def smallest_difference(n: int, discordant: float, power: float = 0.8, alpha: fl
 def _paired(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first, second = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if first.ndim != 1 or second.ndim != 1 or len(first) != len(second) or not len(first):
-        raise ValueError(f"paired arrays must have the same length above 0, not {len(first)} and {len(second)}")
+        raise ValueError(f"paired arrays must be [n], of one length above 0, not {len(first)} and {len(second)}")
     return first, second
 
 

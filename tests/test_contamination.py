@@ -154,10 +154,10 @@ def test_listed_choices_are_found_asked_with_and_without_the_list() -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("Don’t “stop” — GO", "dont 'stop' go!"),
+        ("Don\u2019t \u201cstop\u201d \u2014 GO", "dont 'stop' go!"),
         ("caf\u00e9", "CAFE\u0301"),
         ("Straße", "STRASSE"),
-        ("ﬁve\u00a0\u2003１２", "five 12"),
+        ("\ufb01ve\u00a0\u2003\uff11\uff12", "five 12"),
         ("1,319 x_y", "1319 xy"),
         ("что это", "ЧТО ЭТО?"),
     ],
@@ -173,7 +173,7 @@ def test_nothing_has_no_overlap() -> None:
     assert overlap([], questions).model_dump() == {"n_items": 3, "n_examples": 0} | nothing
     blank = open_questions("", "?!", "Question:\nAnswer:")
     assert (
-        overlap([Example("", ""), Example("...", "?")], blank).model_dump() == {"n_items": 3, "n_examples": 2} | nothing
+        overlap([Example("", " 1"), Example("...", "?")], blank).model_dump() == {"n_items": 3, "n_examples": 2} | nothing
     )
     assert overlap([Example("a", "b")], Questions([], 0, "")).n_items == 0
 
