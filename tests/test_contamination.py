@@ -173,7 +173,8 @@ def test_nothing_has_no_overlap() -> None:
     assert overlap([], questions).model_dump() == {"n_items": 3, "n_examples": 0} | nothing
     blank = open_questions("", "?!", "Question:\nAnswer:")
     assert (
-        overlap([Example("", " 1"), Example("...", "?")], blank).model_dump() == {"n_items": 3, "n_examples": 2} | nothing
+        overlap([Example("", " 1"), Example("...", "?")], blank).model_dump()
+        == {"n_items": 3, "n_examples": 2} | nothing
     )
     assert overlap([Example("a", "b")], Questions([], 0, "")).n_items == 0
 

@@ -1,0 +1,1 @@
+"""Results in and out, from and to other tools."""
