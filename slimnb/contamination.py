@@ -14,17 +14,16 @@ import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 from slimnb.benchmarks import ChoiceItem, OpenItem, Questions
-from slimnb.records import Record
+from slimnb.records import Contamination, OverlapKind, Pair
 from slimnb.training_sets import Example
 
 LONGEST, SHORTEST = 13, 8  # words of a run, and of a text that is compared whole
 BOILERPLATE = 10  # what occurs in more items than this is ignored
 PAIRS_KEPT = 1000
 
-Kind = Literal["exact", "13-gram"]
 Words = tuple[str, ...]
 Index = defaultdict[Words, set[int]]  # text or run -> the places of the items or rows that have it
 
@@ -34,28 +33,6 @@ FORM = re.compile(
     r"|\b(?:question|answer):|^\s*\(?[a-jq][.:)](?=\s)"
 )
 PUNCTUATION = re.compile(r"[^\w\s]|_")
-
-
-class Pair(Record):
-    item_id: str
-    example: int
-    """The row's place in the training set, from 0."""
-    kind: Kind
-    """exact: the row, or what it asks, is the item's text; 13-gram: they share a run of words."""
-
-
-class Contamination(Record):
-    """What a training set and a benchmark have in common. Holds no text, which may not be free to copy."""
-
-    n_items: int
-    n_examples: int
-    items_exact: int
-    items_13gram: int
-    """Items found at all: one that is found exactly shares its words, too."""
-    examples_found: int
-    n_pairs: int
-    pairs: list[Pair]
-    """The first 1,000 in the items' order; the counts are of all."""
 
 
 def words(text: str) -> Words:
@@ -74,7 +51,7 @@ def overlap(examples: list[Example], questions: Questions) -> Contamination:
     rows = [(words(example.prompt), words(example.completion)) for example in examples]
     whole, compared = _texts(items)
     shared = _sharing_a_run(compared, [prompt + completion for prompt, completion in rows])
-    found: dict[tuple[int, int], Kind] = dict.fromkeys(shared, "13-gram")
+    found: dict[tuple[int, int], OverlapKind] = dict.fromkeys(shared, "13-gram")
     for row, (prompt, completion) in enumerate(rows):
         for item in whole.get(prompt, set()) | whole.get(prompt + completion, set()):
             found[item, row] = "exact"

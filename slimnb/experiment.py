@@ -15,6 +15,7 @@ import torch
 
 from slimnb.benchmarks import Benchmark, Questions, get_benchmark
 from slimnb.config import RunConfig
+from slimnb.contamination import overlap
 from slimnb.environment import describe
 from slimnb.errors import OutOfMemory, SlimnbError
 from slimnb.evaluate import evaluate
@@ -52,6 +53,10 @@ def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> 
             asked = [(benchmark, benchmark.load(data, config.shots, config.limit)) for benchmark in benchmarks]
             training = config.training
             examples = load_training_set(training.data, data, training.limit) if training else None
+            if examples:
+                folder.write_contamination(
+                    {benchmark.name: overlap(examples.examples, questions) for benchmark, questions in asked}
+                )
             _fill(folder, examples, asked)
     except KeyboardInterrupt:
         folder.finish("cancelled", "stopped by the user")

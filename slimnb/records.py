@@ -10,6 +10,8 @@ from slimnb.stats import wilson
 
 SCHEMA_VERSION = 1
 
+OverlapKind = Literal["exact", "13-gram"]
+
 Status = Literal["running", "completed", "failed", "out_of_memory", "cancelled", "interrupted"]
 
 
@@ -69,6 +71,28 @@ class BenchmarkResult(Record):
     @property
     def score(self) -> Score:
         return self.metrics[self.primary]
+
+
+class Pair(Record):
+    item_id: str
+    example: int
+    """The row's place in the training set, from 0."""
+    kind: OverlapKind
+    """exact: the row, or what it asks, is the item's text; 13-gram: they share a run of words."""
+
+
+class Contamination(Record):
+    """What a training set and a benchmark have in common. Holds no text, which may not be free to copy."""
+
+    n_items: int
+    n_examples: int
+    items_exact: int
+    items_13gram: int
+    """Items found at all: one that is found exactly shares its words, too."""
+    examples_found: int
+    n_pairs: int
+    pairs: list[Pair]
+    """The first 1,000 in the items' order; the counts are of all."""
 
 
 class Lineage(Record):

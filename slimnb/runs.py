@@ -5,7 +5,7 @@ RUNS/STUDY/RUN_ID/
   config.json         the resolved configuration, never changed after the start
   environment.json    versions, hardware, commit, hashes of weights and data
   metrics.jsonl       one line an optimizer step
-  eval/BENCHMARK/     items.parquet (one row an item, no benchmark text) and result.json
+  eval/BENCHMARK/     items.parquet (one row an item, no text of it), result.json, contamination.json
   adapter/ or model/  what was trained: a PEFT directory, or all weights after full fine-tuning
 """
 
@@ -28,7 +28,7 @@ from slimnb.config import RunConfig, load_run_config
 from slimnb.documents import read_json, validated
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path, write_json
-from slimnb.records import SCHEMA_VERSION, BenchmarkResult, RunRecord, Status
+from slimnb.records import SCHEMA_VERSION, BenchmarkResult, Contamination, RunRecord, Status
 
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER_SECONDS = 120.0
@@ -113,6 +113,16 @@ class RunFolder:
         place = self.path / "eval" / benchmark
         write_parquet(place / "items.parquet", items)
         write_json(place / "result.json", result.model_dump(mode="json"))
+
+    def write_contamination(self, found: dict[str, Contamination]) -> None:
+        """Keep what the training set shares with each benchmark, beside the scores it casts doubt on."""
+        for benchmark, contamination in found.items():
+            write_json(self.path / "eval" / benchmark / "contamination.json", contamination.model_dump(mode="json"))
+
+    def contamination(self, benchmark: str) -> Contamination | None:
+        """What the training set shares with a benchmark; None where nothing was trained or nothing was looked at."""
+        path = self.path / "eval" / benchmark / "contamination.json"
+        return validated(Contamination, read_json(path), str(path)) if path.exists() else None
 
     def items(self, benchmark: str) -> pd.DataFrame:
         """One row an item; see slimnb.evaluate for the columns.

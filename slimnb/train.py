@@ -93,9 +93,7 @@ def train(
     # Full fine-tuning of float32 weights computes in bfloat16; adapters sit on weights that are in their own precision.
     accelerator = Accelerator(cpu=loaded.device.type == "cpu", mixed_precision="bf16" if mixed_precision else "no")
     parameters = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, steps, training))
     loaded.model.train()
     torch.manual_seed(seed)

@@ -15,27 +15,35 @@ compared, holds lm-eval's own.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
 import shutil
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 from slimnb.benchmarks import BENCHMARKS, Benchmark, ChoiceItem, OpenItem, Questions
-from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict, normalize
+from slimnb.benchmarks.gsm8k import Gsm8k, normalize
 from slimnb.config import RunConfig
 from slimnb.data import DATA_SETS
 from slimnb.documents import read_json, validated
 from slimnb.environment import versions
 from slimnb.errors import SlimnbError
+from slimnb.evaluate import item_identity
 from slimnb.files import atomic_path, write_json
+from slimnb.interop.lm_eval_export import (
+    FILTERS,
+    TASKS,
+    ChoiceSample,
+    Results,
+    Sample,
+    TextSample,
+    metric_key,
+)
 from slimnb.progress import console
 from slimnb.records import BenchmarkResult, Lineage, Score
 from slimnb.rows import read_json_lines, validate_row
@@ -43,130 +51,85 @@ from slimnb.runs import RunFolder
 
 LARGEST = 2_000_000_000
 """Bytes of a file that is still read."""
-FILTERS = {"strict-match": extract_strict, "flexible-extract": extract_flexible}
-QUANTIZED = ("load_in_4bit", "load_in_8bit", "autogptq", "gptqmodel", "gguf_file", "quantization")
-"""Model arguments that change the weights."""
+NULLS = {"tokens": "Int64", "hit_limit": "boolean", "truncated": "boolean"}
+"""Columns of slimnb's that lm-eval does not log."""
 
 
-def task_name(benchmark: str, data_set: str) -> str:
-    """lm-eval's task for one data set of a benchmark; the workshop's, which lm-eval has not, keep their names."""
-    subject = data_set.removeprefix("mmlu/")
-    return {"mmlu_cs": f"mmlu_{subject}", "mmlu_cs_cloze": f"mmlu_{subject}_continuation"}.get(benchmark, benchmark)
+class AskedOtherwise(SlimnbError):
+    """A task bears a benchmark's name but asks something else than slimnb does: left out, with the reason."""
 
 
-TASKS = {task_name(b.name, data_set): (b.name, data_set) for b in BENCHMARKS.values() for data_set in b.data}
-for _task, (_benchmark, _data_set) in list(TASKS.items()):  # and the names of tests/perf/lm_eval_peer.py
-    _form = {"mmlu_cs": "mmlu_letters_", "mmlu_cs_cloze": "mmlu_cloze_"}.get(_benchmark, "")
-    TASKS[f"local_{_form}{_data_set.removeprefix('mmlu/')}"] = (_benchmark, _data_set)
+@dataclass(frozen=True)
+class Answered:
+    """An item of slimnb's and its row; no item where slimnb's own export left the texts out."""
+
+    item: ChoiceItem | OpenItem | None
+    row: dict[str, Any]
 
 
-def _utf8(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("not text: half a surrogate pair") from error
-    return text
+@dataclass(frozen=True)
+class Evaluated:
+    """A results file, read and checked."""
 
-
-Text = Annotated[str, Field(max_length=100_000), AfterValidator(_utf8)]
-Count = Annotated[int, Field(ge=0, le=10**9)]
-
-
-class _Fields(BaseModel):
-    """Fields that newer versions add are ignored."""
-
-    model_config = ConfigDict(extra="ignore", protected_namespaces=())
-
-
-class Evaluation(_Fields):
-    """How lm-eval was called."""
-
-    model_args: dict[Text, Any] | Text | None = None
-    model_dtype: Text | None = None
-    model_sha: Text | None = None
-    limit: float | None = None
+    file: Path
+    results: Results
+    config: RunConfig
+    lineage: Lineage
+    scored: dict[str, tuple[pd.DataFrame, BenchmarkResult]]
+    left_out: dict[str, str]
+    """Task -> why."""
+    samples: list[Path]
 
     @property
-    def arguments(self) -> dict[str, str]:
-        given = self.model_args or {}
-        if isinstance(given, str):
-            given = dict(part.split("=", 1) for part in given.split(",") if "=" in part)
-        return {name: str(value) for name, value in given.items() if str(value) not in ("", "None", "False")}
+    def asked(self) -> tuple[Any, ...]:
+        """What tells apart evaluations that have the same configuration."""
+        return self.lineage, {name: (result.shots, result.prompts_sha256) for name, (_, result) in self.scored.items()}
 
 
-class Claims(_Fields):
-    """What slimnb's export says of a benchmark whose texts it left out."""
+def import_results(
+    path: Path, root: Path, study: str, model: str | None = None, *, originals: bool = True
+) -> list[RunFolder]:
+    """Make a run folder of each results file, completed, under root/study.
 
-    prompts_sha256: Text
-    chance: FiniteFloat | None = None
+    Everything is read and checked before anything is written. Of several files that ask the same of the same model, the
+    newest is taken. Tasks that are none of slimnb's benchmarks are left out; environment.json lists them with the
+    reason.
 
+    Args:
+        path: a directory, searched for results_*.json, or one results file; the samples lie beside it.
+        model: the model that was evaluated (without its adapter) by a name that slimnb knows, to take the hash of its
+            weights. None gives a lineage of lm-eval's own, which compares with no run of slimnb's.
+        originals: keep the files that were read in the run folder. They hold the benchmarks' texts.
 
-class SampleCount(_Fields):
-    original: Count | None = None
-    effective: Count
-
-
-class Results(_Fields):
-    """A results file."""
-
-    results: dict[Text, dict[Text, Any]]
-    configs: dict[Text, Any] = {}
-    shots: dict[str, Count] = Field(alias="n-shot")
-    counts: dict[str, SampleCount] = Field({}, alias="n-samples")
-    config: Evaluation
-    model_name: Text
-    chat_template: Any = None
-    date: FiniteFloat | None = None
-    seconds: Annotated[FiniteFloat, Field(ge=0)] = Field(alias="total_evaluation_time_seconds")
-    lm_eval_version: Text | None = None
-    transformers_version: Text | None = None
-    pretty_env_info: str | None = None
-    slimnb: dict[str, Claims] = {}
-
-
-class SampleClaims(_Fields):
-    """What slimnb's export says of an item, which its texts would show."""
-
-    id: Text
-    subject: Text
-    prompt_sha256: Text
-    gold: Count | Text
-    prediction: Count | Text
-    answer_bytes: list[Count] = []
-
-
-class Sample(_Fields):
-    """A line of a samples file: an item, once for each filter."""
-
-    doc_id: Count
-    doc: dict[str, Any] = {}
-    filter: str = "none"
-    doc_hash: Text | None = None
-    prompt_hash: Text | None = None
-    target_hash: Text | None = None
-    slimnb: SampleClaims | None = None
-
-    @field_validator("arguments", mode="before", check_fields=False)
-    @classmethod
-    def _as_lists(cls, given: Any) -> Any:
-        """{gen_args_0: {arg_0: prompt, arg_1: ...}, ...} as it is written, or the lists that older versions wrote."""
-        if isinstance(given, dict):
-            given = [given.get(f"gen_args_{i}") for i in range(len(given))]
-        if isinstance(given, list):
-            given = [list(one.values()) if isinstance(one, dict) else one for one in given]
-            return [one[:2] if isinstance(one, list) else one for one in given]
-        return given
-
-
-class ChoiceSample(Sample):
-    arguments: list[tuple[Text, Text]]
-    resps: Annotated[list[list[tuple[FiniteFloat, bool | None]]], Field(min_length=1)]
-    acc: FiniteFloat | None = None
-    acc_norm: FiniteFloat | None = None
-
-
-class TextSample(Sample):
-    arguments: list[tuple[Text, dict[str, Any]]]
-    resps: Annotated[list[list[Text]], Field(min_length=1)]
-    filtered_resps: Annotated[list[Text], Field(min_length=1)]
-    exact_match: FiniteFloat | None = None
+    Raises:
+        SlimnbError: nothing to import, missing samples, a damaged or too large file, a link that leads out of the
+            directory, scores that the samples do not give, or a run that is there already.
+    """
+    place = (path if path.is_dir() else path.parent).resolve()
+    files = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
+    if not files:
+        raise SlimnbError(f"{path}: no results_*.json of lm-eval's in it")
+    sha256 = _weights(model) if model else None
+    newest: dict[str, Evaluated] = {}
+    nothing: list[str] = []
+    for file in files:
+        results = validated(Results, read_json(_inside(file, place)), str(file))
+        one, left_out = _read(file, place, results, model, sha256)
+        if one is None:
+            nothing += [f"{file}: {task}: {why}" for task, why in left_out.items()]
+            continue
+        other = newest.get(one.config.run_id)
+        if other and other.asked != one.asked:
+            raise SlimnbError(
+                f"{other.file} and {file} have one configuration but asked different things or different weights: "
+                "import each file by itself, into studies of different names"
+            )
+        if other:
+            older, one = sorted((other, one), key=lambda each: each.results.date or 0.0)
+            console.print(f"{older.file}: left out, {one.file.name} is newer and asked the same", markup=False)
+        newest[one.config.run_id] = one
+    if not newest:
+        raise SlimnbError("nothing to import:\n  " + "\n  ".join(nothing))
+    for one in newest.values():
+        _refuse_complete(root / study / one.config.run_id)
+    return [_write(one, root, study, originals) for one in newest.values()]
