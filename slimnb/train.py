@@ -90,8 +90,7 @@ def train(
         )
     per_epoch = math.ceil(len(fitting) / training.batch_size)
     steps = training.steps or max(1, round(per_epoch * (training.epochs or 0)))
-    # Full fine-tuning of float32 weights computes in bfloat16; adapters sit on weights that are in their own precision.
-    accelerator = Accelerator(cpu=loaded.device.type == "cpu", mixed_precision="bf16" if mixed_precision else "no")
+    accelerator = Accelerator(cpu=loaded.device.type == "cpu")
     parameters = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, steps, training))
@@ -105,7 +104,8 @@ def train(
         for indices in by_length([len(sequence.ids) for sequence in batch], TOKEN_BUDGET):
             rows = [causal_row(batch[i].ids, batch[i].boundary) for i in indices]
             micro = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
-            with accelerator.autocast():
+            # Not accelerate's autocast: its precision is one for the whole process, and a notebook trains many models.
+            with torch.autocast(loaded.device.type, torch.bfloat16, enabled=mixed_precision):
                 logits = target_logits(loaded.model, micro).float()
             part = torch.nn.functional.cross_entropy(logits, micro.targets, reduction="sum") / label_tokens
             accelerator.backward(part)

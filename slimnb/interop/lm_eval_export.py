@@ -100,18 +100,22 @@ class _Fields(BaseModel):
 class Call(_Fields):
     """How lm-eval was called."""
 
-    model_args: dict[Text, Any] | Text | None = None
+    model_args: dict[Text, Text] = {}
+    """Those that are set."""
     model_dtype: Text | None = None
     model_sha: Text | None = None
     limit: FiniteFloat | None = None
 
-    @property
-    def arguments(self) -> dict[str, str]:
-        """Model arguments that are set; older versions log them as `a=1,b=2`."""
-        given = self.model_args or {}
+    @field_validator("model_args", mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        """Some versions log `a=1,b=2`, others the fields."""
         if isinstance(given, str):
             given = dict(part.split("=", 1) for part in given.split(",") if "=" in part)
-        return {name: _whole(str(value)) for name, value in given.items() if str(value) not in ("", "None", "False")}
+        if isinstance(given, dict):
+            given = {name: str(value) for name, value in given.items()}
+            return {name: value for name, value in given.items() if value not in ("", "None", "False")}
+        return {} if given is None else given
 
 
 class Counts(_Fields):
