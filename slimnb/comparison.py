@@ -1,67 +1,211 @@
-"""Two runs on the same items: what changed, and whether they may be compared at all. Imports no torch."""
+"""Two runs, or two sets of seeds, on the same items: what changed, and how sure one can be. Imports no torch.
+
+Everywhere two runs meet (command line, notebooks, dashboard) they meet here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from slimnb.errors import SlimnbError
+from slimnb.guard import changed_nothing, comparability, config_difference, costs_differ_in, format_failures
 from slimnb.records import Score
 from slimnb.runs import RunFolder
-from slimnb.stats import PairedDifference, paired_difference
+from slimnb.stats import (
+    Equivalence,
+    PairedDifference,
+    equivalence,
+    holm,
+    paired_difference,
+    paired_over_seeds,
+    smallest_difference,
+)
+
+MARGIN = 0.02
+"""Two scores closer than this, as a proportion, count as equally good unless the user says otherwise."""
+ALPHA = 0.05
+
+__all__ = ["Comparison", "Side", "compare", "compare_all", "config_difference", "costs_differ_in", "seeds_together"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: a run, or several that differ in their seed alone."""
+
+    name: str
+    runs: tuple[str, ...]
+    scores: tuple[Score, ...]
+    """One a seed."""
+    format_failures: tuple[int | None, ...]
+    """Right numbers in the wrong form, one a seed; None for multiple choice."""
+
+    @property
+    def value(self) -> float:
+        """The mean of the seeds' scores."""
+        return sum(score.value for score in self.scores) / len(self.scores)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A run against another one on one benchmark; differences are second minus first."""
+    """Second against first on one benchmark's primary metric; differences are second minus first, as proportions."""
 
     benchmark: str
     metric: str
-    first: Score
-    second: Score
+    first: Side
+    second: Side
     paired: PairedDifference
+    equivalence: Equivalence
+    smallest: float | None
+    """The smallest difference that so many items would show with 80% power at the discordance seen."""
+    adjusted_p: float
+    """McNemar's p-value after Holm's correction over the benchmarks compared together."""
+    warnings: tuple[str, ...]
+
+    @property
+    def resolved(self) -> bool:
+        """Whether chance is ruled out, after the correction."""
+        return self.adjusted_p < ALPHA
+
+    @property
+    def verdict(self) -> str:
+        """The comparison in one sentence."""
+        paired = self.paired
+        interval = f"{_points(paired.difference)} points (95% {_points(paired.low)} to {_points(paired.high)})"
+        what = f"{self.benchmark}, {self.second.name} against {self.first.name}"
+        if self.resolved:
+            return f"{what}: {'better' if paired.difference > 0 else 'worse'} by {interval}, {paired.n} items"
+        said = f"{what}: not resolved with {paired.n} items, {interval}"
+        if paired.p_value < ALPHA:
+            said += f"; alone it would be (p = {paired.p_value:.2g}), among several benchmarks it is not"
+        if self.equivalence.equivalent:
+            return f"{said}; equally good within {100 * self.equivalence.margin:g} points"
+        if self.smallest is not None:
+            said += f"; so many items show a difference of {100 * self.smallest:.1f} points in 4 cases of 5"
+        return said
 
 
-def compare(first: RunFolder, second: RunFolder, benchmark: str) -> Comparison:
-    """Compare two runs item by item on a benchmark's primary metric.
+def compare(
+    first: RunFolder | Sequence[RunFolder], second: RunFolder | Sequence[RunFolder], benchmark: str,
+    margin: float = MARGIN,
+) -> Comparison:  # fmt: skip
+    """Compare two runs, or two sets of seeds, item by item on a benchmark's primary metric.
+
+    With several seeds an item's answers are averaged before items are resampled: seeds are not more items.
+
+    Args:
+        margin: how far apart two scores may be and still count as equally good, as a proportion.
 
     Raises:
-        SlimnbError: they started from different weights or were asked different things, so that a difference between
-            their scores would not be the training's; or one was not scored on the benchmark.
+        SlimnbError: they may not be compared (the reasons are listed), or the second changed nothing at all.
     """
-    names = f"{first.record.id} and {second.record.id}"
-    if first.record.lineage != second.record.lineage:
+    ones, twos = _seeds(first), _seeds(second)
+    warnings: list[str] = []
+    for one, two in [(ones[0], run) for run in [*ones[1:], *twos]]:
+        found = comparability(one, two, benchmark)
+        if found.refused:
+            raise SlimnbError(
+                f"{one.record.id} and {two.record.id} cannot be compared on {benchmark}: {'; '.join(found.refused)}"
+            )
+        warnings += [warning for warning in found.weakened if warning not in warnings]
+    metric = ones[0].record.scores[benchmark].primary
+    left, right = [run.items(benchmark) for run in ones], [run.items(benchmark) for run in twos]
+    for items in [*left[1:], *right]:
+        if list(items["id"]) != list(left[0]["id"]):
+            raise SlimnbError(f"{benchmark}: the runs' items are not the same")
+    if ones[0].record.method == "base" != twos[0].record.method and changed_nothing(left[0], right[0]):
         raise SlimnbError(
-            f"{names} cannot be compared: they start from different weights ({_lineage(first)} and {_lineage(second)})"
+            f"{twos[0].record.id} answers {benchmark} as {ones[0].record.id} does, to the last digit: what was trained "
+            "was not applied"
         )
-    for run in (first, second):
-        if benchmark not in run.record.scores:
-            raise SlimnbError(f"run {run.record.id} was not scored on {benchmark}")
-    one, two = first.record.scores[benchmark], second.record.scores[benchmark]
-    if (one.prompts_sha256, one.primary) != (two.prompts_sha256, two.primary):
-        raise SlimnbError(f"{names} cannot be compared on {benchmark}: they were asked different items or prompts")
-    column = f"correct_{one.primary}"
-    answers = first.items(benchmark)[["id", column]].merge(second.items(benchmark)[["id", column]], on="id")
-    paired = paired_difference(answers[f"{column}_x"].to_numpy(), answers[f"{column}_y"].to_numpy())
-    return Comparison(benchmark, one.primary, one.score, two.score, paired)
+    column = f"correct_{metric}"
+    was, now = (np.stack([items[column].to_numpy(dtype=bool) for items in side]) for side in (left, right))
+    subjects = left[0].get("subject")
+    clusters = subjects.to_numpy() if subjects is not None and subjects.nunique() > 1 else None
+    if len(ones) == len(twos) == 1:
+        paired = paired_difference(was[0], now[0], clusters)
+    else:
+        paired = paired_over_seeds(was, now, clusters)
+    return Comparison(
+        benchmark=benchmark,
+        metric=metric,
+        first=_side(ones, benchmark, left),
+        second=_side(twos, benchmark, right),
+        paired=paired,
+        equivalence=_equivalence(was, now, margin),
+        smallest=smallest_difference(paired.n, (paired.fixed + paired.broken) / paired.n),
+        adjusted_p=paired.p_value,
+        warnings=tuple(warnings),
+    )
 
 
-def config_difference(first: RunFolder, second: RunFolder) -> dict[str, tuple[Any, Any]]:
-    """Dotted field -> (first's value, second's value) for every field in which two configurations differ."""
-    one, two = (_flat(run.config.model_dump(mode="json")) for run in (first, second))
-    return {key: (one.get(key), two.get(key)) for key in sorted({*one, *two}) if one.get(key) != two.get(key)}
+def compare_all(runs: Sequence[RunFolder], margin: float = MARGIN) -> tuple[list[Comparison], list[str]]:
+    """The first run's set of seeds against every other one, and LoRA against QLoRA, on every benchmark they share.
+
+    Holm's correction is over the benchmarks of one pair.
+
+    Returns:
+        The comparisons, and the reasons of those that were refused.
+    """
+    sets = seeds_together(runs)
+    pairs = [(sets[0], other) for other in sets[1:]]
+    pairs += [(lora, qlora) for lora in sets[1:] for qlora in sets[1:] if _matched(lora[0], qlora[0])]
+    done, refused = [], []
+    for first, second in pairs:
+        family = []
+        for benchmark in first[0].record.scores:
+            if all(benchmark in run.record.scores for run in second):
+                try:
+                    family.append(compare(first, second, benchmark, margin))
+                except SlimnbError as error:
+                    refused.append(str(error))
+        adjusted = holm([one.paired.p_value for one in family])
+        done += [replace(one, adjusted_p=float(p)) for one, p in zip(family, adjusted, strict=True)]
+    return done, refused
 
 
-def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in fields.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+def seeds_together(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Runs in sets that differ in nothing but the seed, in the order of their first member."""
+    sets: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        fields = run.config.model_dump_json(exclude={"seed"})
+        sets.setdefault(fields, []).append(run)
+    return list(sets.values())
 
 
-def _lineage(run: RunFolder) -> str:
-    lineage = run.record.lineage
-    return f"{lineage.model} {lineage.dtype} {lineage.weights_sha256[:12]}" if lineage else "unknown"
+def _equivalence(first: np.ndarray, second: np.ndarray, margin: float) -> Equivalence:
+    """Of one seed each by the score test; of several by their 90% interval, which is the same two one-sided tests."""
+    if len(first) == len(second) == 1:
+        return equivalence(first[0], second[0], margin)
+    paired = paired_over_seeds(first, second, confidence=0.9)
+    inside = -margin < paired.low and paired.high < margin
+    return Equivalence(margin, paired.low, paired.high, None, inside)
+
+
+def _matched(lora: RunFolder, qlora: RunFolder) -> bool:
+    """Whether the two are LoRA and QLoRA of one recipe."""
+    if (lora.record.method, qlora.record.method) != ("lora", "qlora"):
+        return False
+    return {field.split(".")[0] for field in config_difference(lora, qlora)} <= {"method", "four_bit", "seed"}
+
+
+def _seeds(side: RunFolder | Sequence[RunFolder]) -> list[RunFolder]:
+    return [side] if isinstance(side, RunFolder) else list(side)
+
+
+def _side(runs: list[RunFolder], benchmark: str, items: list[pd.DataFrame]) -> Side:
+    training = runs[0].config.training
+    return Side(
+        name=f"{runs[0].record.method} ({Path(training.data).name})" if training else runs[0].record.method,
+        runs=tuple(run.record.id for run in runs),
+        scores=tuple(run.record.scores[benchmark].score for run in runs),
+        format_failures=tuple(format_failures(frame) for frame in items),
+    )
+
+
+def _points(proportion: float) -> str:
+    return f"{100 * proportion:+.1f}"

@@ -125,8 +125,8 @@ class Equivalence:
     low: float
     high: float
     """`low` to `high` is the interval at confidence 1 - 2 alpha: inside the margin on both sides is equivalent."""
-    p_value: float
-    """The larger one of the two one-sided tests."""
+    p_value: float | None
+    """The larger one of the two one-sided tests; None where the interval alone was looked at."""
     equivalent: bool
 
 
@@ -190,7 +190,9 @@ def smallest_difference(n: int, discordant: float, power: float = 0.8, alpha: fl
     def spare(difference: float) -> float:
         return float(weights @ binom.cdf(most, changed, (1 - difference / discordant) / 2)) - power
 
-    return float(brentq(spare, 0, discordant)) if discordant and spare(discordant) >= 0 else None  # pyright: ignore
+    if discordant == 0 or spare(discordant) < 0:
+        return None
+    return float(brentq(spare, 0, discordant))  # pyright: ignore[reportArgumentType]
 
 
 def _paired(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -276,10 +278,11 @@ def _tango(up: int, down: int, n: int, difference: float, correction: float = 0.
 
 def _tango_low(up: int, down: int, n: int, alpha: float, correction: float = 0.5) -> float:
     """The smallest difference that the one-sided test does not reject at alpha."""
+    errors = float(norm.isf(alpha))
 
     def spare(difference: float) -> float:
         above, error = _tango(up, down, n, difference, correction)
-        return above - float(norm.isf(alpha)) * error
+        return above - errors * error
 
     highest = (up - down - correction) / n
     return float(brentq(spare, -1, highest)) if spare(-1) > 0 else -1.0  # pyright: ignore[reportArgumentType]

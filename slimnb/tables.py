@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from slimnb.comparison import compare
+from slimnb.comparison import Comparison, compare
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.records import BenchmarkResult, Score
 from slimnb.runs import BrokenRun, RunFolder
+from slimnb.stats import PairedDifference
 
 
 def study_table(runs: list[RunFolder], title: str) -> Table:
@@ -92,7 +96,7 @@ def _change(base: RunFolder | None, run: RunFolder, benchmark: str) -> str:
         paired = compare(base, run, benchmark).paired
     except SlimnbError as error:
         return f"refused: {error}"
-    return f"{100 * paired.difference:+.1f} ({100 * paired.low:+.1f} to {100 * paired.high:+.1f})"
+    return _points(paired)
 
 
 def results_table(results: dict[str, BenchmarkResult]) -> Table:
@@ -121,3 +125,28 @@ def noise_table(noise: dict[str, Any]) -> Table:
                 moved = f"{100 * one['change'][metric]:+.2f}"
                 table.add_row(name, what, metric, f"{flipped} of {one['items']}", moved)
     return table
+
+
+def comparison_tables(comparisons: list[Comparison]) -> Iterator[Table]:
+    """Paired differences with their tests, a table a pair, for `slimnb compare`."""
+    margin = f"{100 * comparisons[0].equivalence.margin:g}" if comparisons else ""
+    for pair, family in groupby(comparisons, key=lambda one: f"{one.second.name} against {one.first.name}"):
+        table = Table(title=Text(pair), title_justify="left", box=SIMPLE_HEAD)
+        for heading in (
+            "benchmark", "first", "second", "change, points (95%)", "fixed/broken", "p", f"within {margin}", "resolvable"
+        ):  # fmt: skip
+            table.add_column(heading, justify="left" if heading == "benchmark" else "right", no_wrap=True)
+        for one in family:
+            paired = one.paired
+            cells = (
+                one.benchmark, f"{100 * one.first.value:.1f}", f"{100 * one.second.value:.1f}", _points(paired),
+                f"{paired.fixed}/{paired.broken}", f"{one.adjusted_p:.2g}",
+                "shown" if one.equivalence.equivalent else "not shown",
+                "-" if one.smallest is None else f"{100 * one.smallest:.1f}",
+            )  # fmt: skip
+            table.add_row(*map(Text, cells))
+        yield table
+
+
+def _points(paired: PairedDifference) -> str:
+    return f"{100 * paired.difference:+.1f} ({100 * paired.low:+.1f} to {100 * paired.high:+.1f})"

@@ -76,7 +76,15 @@ def make_run(tmp_path: Path) -> MakeRun:
         config = make_run_config(model="tiny", method=method, benchmarks=[benchmark], **(trained | options))
         folder = RunFolder.create(tmp_path / "runs", study, config)
         folder.record.lineage = Lineage(model="tiny", weights_sha256=weights, dtype=config.dtype)
-        items = pd.DataFrame({"id": [f"item:{i}" for i in range(len(answers))], "correct_acc_norm": answers})
+        items = pd.DataFrame(
+            {
+                "id": [f"item:{i}" for i in range(len(answers))],
+                "subject": "one",
+                "gold": 0,
+                "prediction": [0 if right else 1 for right in answers],
+                "correct_acc_norm": answers,
+            }
+        )
         result = BenchmarkResult(
             metrics={"acc_norm": Score.of(sum(answers), len(answers))},
             primary="acc_norm",

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 
-from slimnb.comparison import compare, config_difference
+from slimnb.comparison import compare, compare_all, config_difference, costs_differ_in
 from slimnb.errors import SlimnbError
+from slimnb.guard import format_failures
 from slimnb.runs import RunFolder
 
 MakeRun = Callable[..., RunFolder]
@@ -15,7 +17,7 @@ def test_a_comparison_counts_item_by_item(make_run: MakeRun) -> None:
     base = make_run("base", (True, True, False, False, False))
     tuned = make_run("lora", (True, False, True, True, False))
     change = compare(base, tuned, "workshop_cs")
-    assert (change.first.k, change.second.k, change.metric) == (2, 3, "acc_norm")
+    assert (change.first.scores[0].k, change.second.scores[0].k, change.metric) == (2, 3, "acc_norm")
     assert (change.paired.n, change.paired.fixed, change.paired.broken) == (5, 2, 1)
     assert change.paired.difference == pytest.approx(0.2)
 
@@ -61,3 +63,91 @@ def test_a_configurations_difference_names_the_field_and_both_values(make_run: M
         "lora.rank": (8, 4),
         "seed": (0, 1),
     }
+
+
+def test_one_run_of_a_different_number_of_shots_says_which(make_run: MakeRun) -> None:
+    base, tuned = make_run(), make_run("lora")
+    tuned.record.scores["workshop_cs"].shots = 5
+    with pytest.raises(SlimnbError, match=r"different numbers of shots \(0 and 5\)"):
+        compare(base, tuned, "workshop_cs")
+
+
+def test_a_small_change_is_not_resolved_and_the_words_say_so(make_run: MakeRun) -> None:
+    base = make_run("base", (True, False) * 50)
+    tuned = make_run("lora", (True, False) * 49 + (True, True))
+    change = compare(base, tuned, "workshop_cs")
+    assert not change.resolved
+    assert "not resolved with 100 items" in change.verdict
+    assert "no difference" not in change.verdict
+
+
+def test_a_large_change_is_resolved(make_run: MakeRun) -> None:
+    change = compare(make_run("base", (False,) * 40), make_run("lora", (True,) * 30 + (False,) * 10), "workshop_cs")
+    assert change.resolved
+    assert "better by +75.0 points" in change.verdict
+
+
+def test_the_same_answers_of_many_items_are_equally_good(make_run: MakeRun) -> None:
+    lora, qlora = make_run("lora", (True, False) * 500), make_run("qlora", (True, False) * 499 + (False, False))
+    change = compare(lora, qlora, "workshop_cs")
+    assert change.equivalence.equivalent
+    assert "equally good within 2 points" in change.verdict
+    assert not compare(lora, qlora, "workshop_cs", margin=0.0001).equivalence.equivalent
+
+
+def test_three_identical_seeds_say_no_more_than_one(make_run: MakeRun) -> None:
+    answers = (True, True, True, False) * 20
+    base = make_run("base", (True, False, True, False) * 20)
+    seeds = [make_run("lora", answers, seed=seed) for seed in range(3)]
+    one, three = compare(base, seeds[0], "workshop_cs"), compare(base, seeds, "workshop_cs")
+    assert (three.paired.low, three.paired.high) == pytest.approx((one.paired.low, one.paired.high), abs=0.02)
+    assert three.paired.n == 80
+    assert len(three.second.scores) == 3
+
+
+def test_an_adapter_that_changed_nothing_is_an_error(make_run: MakeRun) -> None:
+    base, tuned = make_run(), make_run("lora")
+    for run in (base, tuned):
+        items = run.items("workshop_cs").assign(log_likelihoods=[[-1.0, -2.0]] * 4)
+        run.write_items("workshop_cs", items, run.record.scores["workshop_cs"])
+    with pytest.raises(SlimnbError, match="was not applied"):
+        compare(base, tuned, "workshop_cs")
+
+
+def test_all_runs_are_held_against_the_first_and_qlora_against_lora(make_run: MakeRun) -> None:
+    runs = [make_run("base"), make_run("lora"), make_run("lora", seed=1), make_run("qlora"), make_run("qlora", seed=1)]
+    done, refused = compare_all(runs)
+    assert not refused
+    pairs = [(one.first.name.split()[0], one.second.name.split()[0]) for one in done]
+    assert pairs == [("base", "lora"), ("base", "qlora"), ("lora", "qlora")]
+    assert [len(one.second.runs) for one in done] == [2, 2, 2]
+
+
+def test_lora_and_qlora_of_different_recipes_are_not_paired(make_run: MakeRun) -> None:
+    done, _ = compare_all([make_run("base"), make_run("lora", rank=4), make_run("qlora", rank=8)])
+    assert len(done) == 2
+
+
+def test_a_pair_that_may_not_be_compared_is_told_and_stops_no_other(make_run: MakeRun) -> None:
+    done, refused = compare_all([make_run(), make_run("lora", weights="b" * 64), make_run("qlora")])
+    assert [one.second.name.split()[0] for one in done] == ["qlora"]
+    assert len(refused) == 2  # base against lora, lora against qlora
+
+
+def test_a_longer_limit_or_another_machine_makes_costs_incomparable(make_run: MakeRun) -> None:
+    lora, qlora = make_run("lora", batch_size=8), make_run("qlora", batch_size=16)
+    assert "batch_size 8 and 16" in costs_differ_in(lora, qlora)
+    assert costs_differ_in(lora, make_run("qlora", batch_size=8)) == []
+
+
+def test_a_difference_in_more_than_the_method_weakens_a_comparison(make_run: MakeRun) -> None:
+    change = compare(make_run("lora", rank=4), make_run("qlora", rank=8), "workshop_cs")
+    assert any("more than the method" in warning and "lora.rank" in warning for warning in change.warnings)
+
+
+def test_right_numbers_in_the_wrong_form_are_counted_apart() -> None:
+    items = pd.DataFrame(
+        {"correct_strict-match": [True, False, False], "correct_flexible-extract": [True, True, False]}
+    )
+    assert format_failures(items) == 1
+    assert format_failures(pd.DataFrame({"correct_acc": [True]})) is None

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from slimnb.cli.available import doctor, list_data, models_app
+from slimnb.cli.compare import compare, items
 from slimnb.cli.output import say
 from slimnb.cli.run import evaluate, run
 from slimnb.cli.study import list_runs, study_app
@@ -23,6 +24,8 @@ app.command("run")(run)
 app.command("eval")(evaluate)
 app.add_typer(study_app, name="study")
 app.command("runs")(list_runs)
+app.command("compare")(compare)
+app.command("items")(items)
 app.add_typer(models_app, name="models")
 app.command("data")(list_data)
 app.command("doctor")(doctor)

@@ -1,196 +1,286 @@
-"""lm-eval's own side of the exchange: what its files hold, and a run written as such files. Imports no torch.
+"""Items both ways, graded as slimnb.evaluate grades them, and a run written as lm-eval's files. Imports no torch.
 
-The layout is that of 0.4.13. A benchmark's texts are written only where its data set is present; else doc and arguments
-stay empty, and the field `slimnb`, which lm-eval does not have, says of each item what its texts would show.
+The layout is that of lm-eval 0.4.13. A benchmark's texts are written only where its data set is present; where not, doc
+and arguments stay empty, and a field of slimnb's own says of each item what its texts would show.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
-from slimnb.benchmarks import BENCHMARKS, Benchmark, OpenItem, get_benchmark
-from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict
+from slimnb.benchmarks import Benchmark, ChoiceItem, OpenItem, get_benchmark
+from slimnb.benchmarks.gsm8k import Gsm8k, normalize
 from slimnb.benchmarks.hellaswag import Hellaswag
 from slimnb.data import DATA_SETS, WORKSHOP
-from slimnb.environment import versions
+from slimnb.documents import validated
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path, write_json
-from slimnb.records import BenchmarkResult
+from slimnb.interop import (
+    FILTERS,
+    USUAL_LIMIT,
+    Call,
+    ChoiceSample,
+    Origin,
+    Sample,
+    TextSample,
+    item_ids,
+    metric_keys,
+    task_name,
+)  # fmt: skip
 from slimnb.rows import read_json_lines, validate_row
 from slimnb.runs import RunFolder
 
-FILTERS = {"strict-match": extract_strict, "flexible-extract": extract_flexible}
-"""lm-eval's filters on GSM8K, each of which is a metric of slimnb's."""
-LONGEST = 100_000
-"""Characters of a text: far beyond any prompt of these benchmarks, and what a regular expression can still bear."""
 VERSIONS = {"gsm8k": 3.0, "hellaswag": 1.0, "mmlu_cs": 1.0, "mmlu_cs_cloze": 1.0}
 """lm-eval 0.4.13's versions of the tasks."""
 
 
-def task_name(benchmark: str, data_set: str) -> str:
-    """lm-eval's task for one data set of a benchmark; the workshop's, which lm-eval has not, keep their names."""
-    subject = data_set.removeprefix("mmlu/")
-    return {"mmlu_cs": f"mmlu_{subject}", "mmlu_cs_cloze": f"mmlu_{subject}_continuation"}.get(benchmark, benchmark)
+def chosen(benchmark: Benchmark, item: Any, line: tuple[str, ChoiceSample]) -> dict[str, Any]:
+    """An item of multiple choice as a row of slimnb's; without the item, by what slimnb's export says of it.
+
+    Raises:
+        SlimnbError: lm-eval graded it otherwise.
+    """
+    where, sample = line
+    first = [repeats[0] for repeats in sample.resps]
+    likelihoods = np.array([likelihood for likelihood, _ in first])
+    best = int(likelihoods.argmax())
+    if item is not None:
+        gold, answer_bytes = item.gold, [len(choice.encode()) for choice in item.choices]
+        by_length = int((likelihoods / [max(1, len(choice)) for choice in item.choices]).argmax())
+        prediction = by_length if benchmark.primary == "acc_norm" else best
+        right = {"acc": best == gold, "acc_norm": by_length == gold}
+    else:
+        assert sample.slimnb is not None
+        gold, prediction, answer_bytes = sample.slimnb.gold, sample.slimnb.prediction, sample.slimnb.answer_bytes
+        right = {"acc": best == gold, "acc_norm": bool(sample.acc_norm)}  # the answers' characters are not known
+    for metric in benchmark.metrics:
+        _check_grade(where, metric, getattr(sample, metric), right[metric])
+    return {
+        **_identity(item, sample),
+        "gold": gold,
+        "prediction": prediction,
+        **{f"correct_{metric}": right[metric] for metric in benchmark.metrics},
+        "log_likelihoods": likelihoods.tolist(),
+        "answer_tokens": None,
+        "answer_bytes": answer_bytes,
+        "truncated": None,
+        "is_greedy": [greedy for _, greedy in first],
+    }
 
 
-def _local_name(benchmark: str, data_set: str) -> str:
-    """The name that tests/perf/lm_eval_peer.py gives the task when it reads local rows."""
-    form = {"mmlu_cs": "mmlu_letters_", "mmlu_cs_cloze": "mmlu_cloze_"}.get(benchmark, "")
-    return f"local_{form}{data_set.removeprefix('mmlu/')}"
+def generated(benchmark: Gsm8k, item: Any, lines: list[tuple[str, TextSample]]) -> dict[str, Any]:
+    """A generated answer as a row of slimnb's; `lines` in the order of FILTERS.
+
+    Raises:
+        SlimnbError: lm-eval extracted or graded otherwise.
+    """
+    _, sample = lines[0]
+    text = sample.resps[0][0]
+    gold = item.gold if item is not None else str(sample.slimnb.gold if sample.slimnb else "")
+    right, extracted = benchmark.grade(text, gold), {}
+    for (metric, extract), (where, line) in zip(FILTERS.items(), lines, strict=True):
+        extracted[metric] = extract(text)
+        if (line.resps[0][0], line.filtered_resps[0]) != (text, extracted[metric]):
+            raise SlimnbError(
+                f"{where}: {line.filtered_resps[0]!r} is not what {metric} extracts, which is {extracted[metric]!r}"
+            )
+        _check_grade(where, metric, line.exact_match, right[metric])
+    return {
+        **_identity(item, sample),
+        "gold": normalize(gold),
+        "prediction": normalize(extracted["strict-match"]),
+        **{f"correct_{metric}": right[metric] for metric in benchmark.metrics},
+        "text": text,
+        **{f"extracted_{metric}": extracted[metric] for metric in FILTERS},
+        "tokens": None,
+        "hit_limit": None,
+        "truncated": None,
+    }
 
 
-TASKS = {
-    name(benchmark.name, data_set): (benchmark.name, data_set)
-    for benchmark in BENCHMARKS.values() for data_set in benchmark.data for name in (task_name, _local_name)
-}  # fmt: skip
-"""lm-eval's task -> slimnb's benchmark and the data set in it."""
+def _identity(item: ChoiceItem | OpenItem | None, sample: Sample) -> dict[str, Any]:
+    if item is not None:
+        named = {"id": item.id, "subject": item.subject, "prompt_sha256": _sha256(item.prompt)[:16]}
+    else:
+        assert sample.slimnb is not None
+        named = {name: getattr(sample.slimnb, name) for name in ("id", "subject", "prompt_sha256")}
+    return named | {name: getattr(sample, name) for name in ("doc_id", "doc_hash", "prompt_hash", "target_hash")}
 
 
-def item_ids(benchmark: Benchmark, data_set: str, rows: list[Any]) -> list[str]:
-    """The ids that Benchmark.load gives to rows that stand in this order."""
-    seen: dict[str, int] = {}
-    ids = []
-    for row in rows:
-        identity = benchmark.identity(row)
-        seen[identity] = seen.get(identity, 0) + 1
-        again = f"#{seen[identity]}" if seen[identity] > 1 else ""
-        ids.append(f"{data_set.removeprefix('mmlu/')}:{identity}{again}")
-    return ids
+def _check_grade(where: str, metric: str, logged: float | None, right: bool) -> None:
+    if logged is not None and logged != right:
+        raise SlimnbError(f"{where}: graded {logged:g} on {metric}, but its answer gives {int(right)}")
 
 
-def metric_keys(benchmark: Benchmark) -> dict[str, str]:
-    """slimnb's metric -> lm-eval's `metric,filter`."""
-    if isinstance(benchmark, Gsm8k):
-        return {metric: f"exact_match,{metric}" for metric in benchmark.metrics}
-    return {metric: f"{metric},none" for metric in benchmark.metrics}
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _whole(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("half a surrogate pair, which no file of text can hold") from error
-    return text
+@dataclass(frozen=True)
+class Known:
+    """What a data set tells of an item."""
+
+    doc_id: int
+    doc: dict[str, Any]
+    item: Any
 
 
-def _bounded(doc: dict[str, Any]) -> dict[str, Any]:
-    if len(_whole(json.dumps(doc, ensure_ascii=False))) > LONGEST:
-        raise ValueError(f"more than {LONGEST} characters")
-    return doc
+def export_run(run: RunFolder, out: Path, data: Path | None = None) -> Path:
+    """Write a completed run as lm-eval's EvaluationTracker would, below OUT/MODEL, and give the results file.
+
+    Args:
+        data: a data directory, for the texts of its benchmarks; the workshop's are always there.
+
+    Raises:
+        SlimnbError: the run is not complete, `data` has not the data set or not its items, or `out` cannot be written.
+    """
+    record = run.record
+    if record.status != "completed" or not record.scores:
+        raise SlimnbError(f"{run.path}: {record.status}, with {len(record.scores)} scores: nothing to export")
+    document = _head(run)
+    directory = out / (document["model_name_sanitized"].strip(".") or "model")
+    ended = datetime.fromtimestamp(record.finished or record.started, UTC).replace(tzinfo=None)
+    date = ended.isoformat().replace(":", "-")
+    for name, result in record.scores.items():
+        benchmark, items = get_benchmark(name), run.items(name)
+        known = _known(benchmark, data, result.shots)
+        document["slimnb"][name] = {"prompts_sha256": result.prompts_sha256, "chance": result.chance}
+        for data_set in benchmark.data:
+            own = f"{data_set.removeprefix('mmlu/')}:"
+            rows = pd.DataFrame(items[items["id"].str.startswith(own)]).to_dict(orient="records")
+            if not rows:
+                continue  # a limit that did not reach this subject
+            task, keys, n = task_name(name, data_set), metric_keys(benchmark), len(rows)
+            samples = list(_samples(benchmark, rows, known))
+            with atomic_path(directory / f"samples_{task}_{date}.jsonl") as temporary:
+                lines = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples]
+                temporary.write_text("".join(lines), encoding="utf-8")
+            document["results"][task] = {"name": task, "alias": task, "sample_len": n}
+            for metric, key in keys.items():
+                share = sum(bool(row[f"correct_{metric}"]) for row in rows) / n
+                error = math.sqrt(share * (1 - share) / (n - 1)) if n > 1 else "N/A"
+                document["results"][task] |= {key: share, key.replace(",", "_stderr,"): error}
+            for field, value in {
+                "configs": {"task": task, "num_fewshot": result.shots, "metadata": {"version": VERSIONS.get(name)}},
+                "versions": VERSIONS.get(name), "n-shot": result.shots,
+                "higher_is_better": {key.partition(",")[0]: True for key in keys.values()},
+                "n-samples": {"original": sum(id_.startswith(own) for id_ in known) or None, "effective": n},
+                "task_hashes": _task_hash(samples),
+            }.items():  # fmt: skip
+                document[field][task] = value
+    write_json(directory / f"results_{date}.json", document)
+    return directory / f"results_{date}.json"
 
 
-Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(_whole)]
-Count = Annotated[int, Field(ge=0, le=10**9)]
+def _head(run: RunFolder) -> dict[str, Any]:
+    """The results file without its tasks. What only lm-eval knew of an imported run comes from environment.json."""
+    config, record, lineage = run.config, run.record, run.record.lineage
+    environment = run.environment()
+    packages = environment.get("packages") or {}
+    trained = f"{record.study}/{record.id}"  # where the trained weights are, below the directory of runs
+    arguments = {"pretrained": f"{trained}/model" if config.method == "full" else config.model, "dtype": config.dtype}
+    if config.lora:
+        arguments["peft"] = f"{trained}/adapter"
+    if config.four_bit:
+        arguments |= {"load_in_4bit": "True", "bnb_4bit_quant_type": config.four_bit.kind}
+    largest = (-(-score.items // len(get_benchmark(name).data)) for name, score in record.scores.items())
+    limit = max(largest) if config.limit else None  # lm-eval's is for each of mmlu_cs's four tasks
+    call = Call(model_args=arguments, model_dtype=f"torch.{lineage.dtype}" if lineage else None, limit=limit)
+    model_name, date = arguments.get("peft", arguments["pretrained"]), record.started
+    seconds = record.costs.eval_seconds or sum(score.seconds for score in record.scores.values())
+    if "lm_eval" in environment:
+        origin = validated(Origin, environment["lm_eval"], str(run.path / "environment.json"))
+        call = origin.call.model_copy(update={"limit": origin.call.limit or limit})
+        model_name, date = origin.model_name, origin.date
+    torch = packages.get("torch")
+    tables = "results group_subtasks configs versions n-shot higher_is_better n-samples task_hashes"
+    return {
+        **{name: {} for name in tables.split()},
+        "config": {"model": "hf", **call.model_dump(mode="json")}, "git_hash": None, "date": date,
+        "pretty_env_info": f"PyTorch version: {torch}" if torch else "",
+        "transformers_version": packages.get("transformers"), "lm_eval_version": packages.get("lm_eval"),
+        "model_source": "hf", "model_name": model_name,
+        "model_name_sanitized": re.sub(r'["<>:/|\\?*\[\]]+', "__", model_name), "system_instruction": None,
+        "chat_template": "the model's own" if config.chat_template else None,
+        "total_evaluation_time_seconds": str(seconds), "slimnb": {},
+    }  # fmt: skip
 
 
-class _Fields(BaseModel):
-    """Fields that are not known, of newer versions, are ignored."""
-
-    model_config = ConfigDict(extra="ignore", protected_namespaces=(), populate_by_name=True)
-
-
-class Call(_Fields):
-    """How lm-eval was called."""
-
-    model_args: dict[Text, Text] = {}
-    """Those that are set."""
-    model_dtype: Text | None = None
-    model_sha: Text | None = None
-    limit: FiniteFloat | None = None
-
-    @field_validator("model_args", mode="before")
-    @classmethod
-    def _as_text(cls, given: Any) -> Any:
-        """Some versions log `a=1,b=2`, others the fields."""
-        if isinstance(given, str):
-            given = dict(part.split("=", 1) for part in given.split(",") if "=" in part)
-        if isinstance(given, dict):
-            given = {name: str(value) for name, value in given.items()}
-            return {name: value for name, value in given.items() if value not in ("", "None", "False")}
-        return {} if given is None else given
+def _known(benchmark: Benchmark, data: Path | None, shots: int) -> dict[str, Known]:
+    """id -> what the data set tells; nothing where it is not at hand. The Hub is not asked."""
+    known = {}
+    for data_set in benchmark.data:
+        source = DATA_SETS[data_set]
+        directory = WORKSHOP if source.hub is None else data
+        if directory is None:
+            return {}
+        if not known:
+            items = {item.id: item for item in benchmark.load(directory, shots).items}
+        numbered = list(read_json_lines(directory / source.files[benchmark.split]))
+        rows = [validate_row(source.row, fields, where) for where, fields in numbered]
+        for doc_id, (id_, (_, doc)) in enumerate(zip(item_ids(benchmark, data_set, rows), numbered, strict=True)):
+            if isinstance(benchmark, Hellaswag):  # as lm-eval's process_docs adds them
+                item = items[id_]
+                doc |= {"query": item.question, "choices": list(item.choices), "gold": item.gold}
+            known[id_] = Known(doc_id, doc, items[id_])
+    return known
 
 
-class Counts(_Fields):
-    original: Count | None = None
-    effective: Count
+def _samples(benchmark: Benchmark, rows: list[Any], known: dict[str, Known]) -> Iterator[dict[str, Any]]:
+    """Lines of a samples file: each item, once for each filter."""
+    filters = list(FILTERS) if isinstance(benchmark, Gsm8k) else ["none"]
+    for filter_name, (place, row) in itertools.product(filters, enumerate(rows)):
+        if known and row["id"] not in known:
+            raise SlimnbError(f"the data set of {benchmark.name} is not the run's: it has no item {row['id']}")
+        one = known.get(row["id"])
+        item = one.item if one and _sha256(one.item.prompt)[:16] == row["prompt_sha256"] else None
+        if isinstance(benchmark, Gsm8k):
+            metrics = {"exact_match": float(row[f"correct_{filter_name}"])}
+            resps, filtered = [[row["text"]]], [row[f"extracted_{filter_name}"]]
+            target = one.item.gold if one else None
+            settings: dict[str, Any] = {"until": list(benchmark.stop), "do_sample": False, "temperature": 0.0}
+            if benchmark.max_new_tokens != USUAL_LIMIT:
+                settings["max_gen_toks"] = benchmark.max_new_tokens
+            requests = [(item.prompt, settings)] if item else []
+        else:
+            metrics = {metric: float(row[f"correct_{metric}"]) for metric in benchmark.metrics}
+            greedy = row.get("is_greedy")
+            likely = [str(float(likelihood)) for likelihood in row["log_likelihoods"]]
+            filtered = [[one_, str(bool(greedy[i])) if greedy is not None else None] for i, one_ in enumerate(likely)]
+            resps, target = [[pair] for pair in filtered], str(row["gold"])
+            requests = [(item.prompt, item.joint + choice) for choice in item.choices] if item else []
+        doc = one.doc if one else {}
+        digest = {
+            "doc_hash": _sha256(json.dumps(doc, indent=2, ensure_ascii=False)) if one else None,
+            "prompt_hash": _sha256(item.prompt) if item else None,
+            "target_hash": _sha256(target) if target is not None else None,
+        }
+        sample = {
+            "doc_id": int(row["doc_id"]) if "doc_id" in row else one.doc_id if one else place,
+            "doc": doc, "target": target,
+            "arguments": {f"gen_args_{i}": {"arg_0": a, "arg_1": b} for i, (a, b) in enumerate(requests)},
+            "resps": resps, "filtered_resps": filtered, "filter": filter_name, "metrics": list(metrics),
+            **{name: row.get(name) or value for name, value in digest.items()}, **metrics,
+        }  # fmt: skip
+        if not item:  # what the texts would show
+            claims = {name: row[name] for name in ("id", "subject", "prompt_sha256", "gold", "prediction")}
+            sample["slimnb"] = claims | {"answer_bytes": [int(size) for size in row.get("answer_bytes", [])]}
+        yield sample
 
 
-class Claims(_Fields):
-    """What slimnb's export says of a benchmark whose texts it left out."""
-
-    prompts_sha256: Text
-    chance: FiniteFloat | None = None
-
-
-class Results(_Fields):
-    """A results file."""
-
-    results: dict[Text, dict[str, Any]]
-    configs: dict[Text, Any] = {}
-    shots: dict[str, Count] = Field(alias="n-shot")
-    counts: dict[str, Counts] = Field({}, alias="n-samples")
-    config: Call
-    model_name: Text
-    chat_template: Any = None
-    date: FiniteFloat | None = None
-    seconds: Annotated[FiniteFloat, Field(ge=0)] = Field(alias="total_evaluation_time_seconds")
-    lm_eval_version: Text | None = None
-    transformers_version: Text | None = None
-    pretty_env_info: Text | None = None
-    slimnb: dict[str, Claims] = {}
-
-
-class ItemClaims(_Fields):
-    """What slimnb's export says of an item whose texts it left out."""
-
-    id: Text
-    subject: Text
-    prompt_sha256: Text
-    gold: Count | Text
-    prediction: Count | Text
-    answer_bytes: list[Count] = []
-
-
-class Sample(_Fields):
-    """A line of a samples file: an item, once for each filter."""
-
-    doc_id: Count
-    doc: Annotated[dict[str, Any], AfterValidator(_bounded)] = {}
-    filter: str = "none"
-    doc_hash: Text | None = None
-    prompt_hash: Text | None = None
-    target_hash: Text | None = None
-    slimnb: ItemClaims | None = None
-
-    @field_validator("arguments", mode="before", check_fields=False)
-    @classmethod
-    def _as_lists(cls, given: Any) -> Any:
-        """{gen_args_0: {arg_0: ..., arg_1: ...}, ...}, or lists of lists; what comes third is of no task here."""
-        if isinstance(given, dict):
-            given = [given.get(f"gen_args_{i}") for i in range(len(given))]
-        if isinstance(given, list):
-            given = [[one.get("arg_0"), one.get("arg_1")] if isinstance(one, dict) else one for one in given]
-            given = [one[:2] if isinstance(one, list) else one for one in given]
-        return given
-
-
-class ChoiceSample(Sample):
-    arguments: list[tuple[Text, Text]]
-    resps: Annotated[list[Annotated[list[tuple[FiniteFloat, bool | None]], Field(min_length=1)]], Field(min_length=1)]
-    acc: FiniteFloat | None = None
-    acc_norm: FiniteFloat | None = None
-
-
-class TextSample(Sample):
-    arguments: list[tuple[Text, dict[str, Any]]]
-    resps: Annotated[list[Annotated[list[Text], Field(min_length=1)]], Field(min_length=1)]
-    filtered_resps: Annotated[list[Text], Field(min_length=1)]
-    exact_match: FiniteFloat | None = None
+def _task_hash(samples: list[dict[str, Any]]) -> str | None:
+    """As lm-eval's, over every item's hashes; None where one is not known."""
+    hashes = [sample[f"{part}_hash"] for sample in samples for part in ("doc", "prompt", "target")]
+    return None if None in hashes else _sha256("".join(hashes))

@@ -1,0 +1,106 @@
+"""`slimnb compare` and `slimnb items`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from slimnb.cli.options import RUNS, DataDir, Json, Limit, RunsDir
+from slimnb.cli.output import print_json, print_table, say
+from slimnb.errors import SlimnbError
+
+Runs = Annotated[
+    list[str], typer.Argument(help="Runs by id or directory; the first is what the others are held against.")
+]
+
+
+def compare(
+    run: Runs,
+    runs: RunsDir = RUNS,
+    margin: Annotated[float, typer.Option("--margin", min=0.0, help="Equally good within so many points.")] = 2.0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
+    configs: Annotated[bool, typer.Option("--configs", help="Print how the configurations differ.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare runs on the same items; runs that differ in the seed alone are taken together.
+
+    Exit status 1 when a pair may not be compared.
+    """
+    from slimnb.comparison import compare_all
+    from slimnb.exports import comparison_frame, comparison_record, to_latex, to_markdown
+    from slimnb.guard import config_difference, costs_differ_in
+    from slimnb.runs import find
+    from slimnb.tables import comparison_tables
+
+    if len(run) < 2:
+        raise typer.BadParameter("name at least two runs")
+    found = [find(runs, name) for name in run]
+    done, refused = compare_all(found, margin / 100)
+    if as_json:
+        differences = {
+            other.record.id: {field: list(values) for field, values in config_difference(found[0], other).items()}
+            for other in found[1:]
+        }
+        costs = {other.record.id: costs_differ_in(found[0], other) for other in found[1:]}
+        print_json(
+            {
+                "comparisons": [comparison_record(one) for one in done], "refused": refused,
+                "configurations_differ_in": differences, "costs_not_comparable_because": costs,
+            }
+        )  # fmt: skip
+    elif done:
+        frame = comparison_frame(done)
+        if markdown:
+            print(to_markdown(frame))
+        elif latex:
+            print(to_latex(frame))
+        else:
+            for table in comparison_tables(done):
+                print_table(table)
+            print(
+                "p: McNemar's exact test, Holm-corrected over the benchmarks of a pair. resolvable: the change, in "
+                "points, that so many items show in 4 cases of 5.\n"
+            )
+            for one in done:
+                print(one.verdict)
+            for first, second in combinations(found, 2) if configs else ():
+                changed = (f"{field} {a} -> {b}" for field, (a, b) in config_difference(first, second).items())
+                print(
+                    f"\n{first.record.id} -> {second.record.id}:", *(sorted(changed) or ["no difference"]), sep="\n  "
+                )
+        for warning in sorted({warning for one in done for warning in one.warnings}):
+            say(f"Note: {warning}")
+    if refused:
+        raise SlimnbError("\n  ".join(["not compared:", *refused]))
+
+
+def items(
+    first: str,
+    second: str,
+    show: Annotated[
+        Literal["fixed", "broken", "both-wrong"], typer.Option("--show", help="Which items, by what changed.")
+    ] = "broken",
+    benchmark: Annotated[str | None, typer.Option("--benchmark", help="Only this one.")] = None,
+    limit: Limit = None,
+    runs: RunsDir = RUNS,
+    data: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show the items that two runs answer differently, with their text where the data set is present."""
+    from slimnb.data import data_directory
+    from slimnb.drilldown import drill_down
+    from slimnb.runs import find
+
+    one, two = find(runs, first), find(runs, second)
+    names = [benchmark] if benchmark else [name for name in one.record.scores if name in two.record.scores]
+    if not names:
+        raise SlimnbError(f"{one.record.id} and {two.record.id} have no benchmark in common")
+    chosen = [item for name in names for item in drill_down(one, two, name, show, data_directory(data), limit)]
+    if as_json:
+        print_json(chosen)
+        return
+    for item in chosen:
+        print(f"--- {item['benchmark']} {item['id']} ({item['subject']})")
+        print(item["text"] or f"(text not here: {item['text_missing']})")
+        print(f"gold: {item['gold']}\nfirst: {item['first']}\nsecond: {item['second']}\n")
+    say(f"{len(chosen)} items {show}")
