@@ -131,7 +131,7 @@ def comparison_tables(comparisons: list[Comparison]) -> Iterator[Table]:
     """Paired differences with their tests, a table a pair, for `slimnb compare`."""
     margin = f"{100 * comparisons[0].equivalence.margin:g}" if comparisons else ""
     for pair, family in groupby(comparisons, key=lambda one: f"{one.second.name} against {one.first.name}"):
-        table = Table(title=Text(pair), title_justify="left", box=SIMPLE_HEAD)
+        table = Table(title=Text(pair), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         for heading in (
             "benchmark", "first", "second", "change, points (95%)", "fixed/broken", "p", f"within {margin}", "resolvable"
         ):  # fmt: skip
@@ -140,7 +140,7 @@ def comparison_tables(comparisons: list[Comparison]) -> Iterator[Table]:
             paired = one.paired
             cells = (
                 one.benchmark, f"{100 * one.first.value:.1f}", f"{100 * one.second.value:.1f}", _points(paired),
-                f"{paired.fixed}/{paired.broken}", f"{one.adjusted_p:.2g}",
+                f"{paired.fixed}/{paired.broken}", f"{one.adjusted_p:.1g}",
                 "shown" if one.equivalence.equivalent else "not shown",
                 "-" if one.smallest is None else f"{100 * one.smallest:.1f}",
             )  # fmt: skip

@@ -1,5 +1,6 @@
 """`slimnb compare` and `slimnb items`."""
 
+from itertools import combinations
 from typing import Annotated, Literal
 
 import typer
