@@ -17,7 +17,7 @@ def import_lm_eval(
     path: Annotated[Path, typer.Argument(help="A results_*.json of lm-eval's, or a directory of them.")],
     model: Annotated[
         str | None,
-        typer.Option("--model", help="The model that was evaluated; else no run of slimnb's compares with it."),
+        typer.Option("--model", help="The model that was evaluated, for comparisons with slimnb's runs."),
     ] = None,
     runs: RunsDir = RUNS,
     name: Annotated[str, typer.Option("--name", help="The study that the runs belong to.")] = "lm-eval",
