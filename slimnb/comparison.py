@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from slimnb.contamination import explain
 from slimnb.errors import SlimnbError
 from slimnb.guard import changed_nothing, comparability, config_difference, costs_differ_in, format_failures
 from slimnb.records import Score
@@ -30,7 +31,16 @@ MARGIN = 0.02
 """Two scores closer than this, as a proportion, count as equally good unless the user says otherwise."""
 ALPHA = 0.05
 
-__all__ = ["Comparison", "Side", "compare", "compare_all", "config_difference", "costs_differ_in", "seeds_together"]
+__all__ = [
+    "Comparison",
+    "Side",
+    "compare",
+    "compare_all",
+    "compare_pair",
+    "config_difference",
+    "costs_differ_in",
+    "seeds_together",
+]
 
 
 @dataclass(frozen=True)
@@ -112,8 +122,12 @@ def compare(
                 f"{one.record.id} and {two.record.id} cannot be compared on {benchmark}: {'; '.join(found.refused)}"
             )
         warnings += [warning for warning in found.weakened if warning not in warnings]
+    warnings += [
+        sentence for run in [*ones, *twos] for sentence in _overlap(run, benchmark) if sentence not in warnings
+    ]
     metric = ones[0].record.scores[benchmark].primary
-    left, right = [run.items(benchmark) for run in ones], [run.items(benchmark) for run in twos]
+    column = f"correct_{metric}"
+    left, right = ([_read(run, benchmark, column) for run in side] for side in (ones, twos))
     for items in [*left[1:], *right]:
         if list(items["id"]) != list(left[0]["id"]):
             raise SlimnbError(f"{benchmark}: the runs' items are not the same")
@@ -122,7 +136,6 @@ def compare(
             f"{twos[0].record.id} answers {benchmark} as {ones[0].record.id} does, to the last digit: what was trained "
             "was not applied"
         )
-    column = f"correct_{metric}"
     was, now = (np.stack([items[column].to_numpy(dtype=bool) for items in side]) for side in (left, right))
     subjects = left[0].get("subject")
     clusters = subjects.to_numpy() if subjects is not None and subjects.nunique() > 1 else None
@@ -156,16 +169,30 @@ def compare_all(runs: Sequence[RunFolder], margin: float = MARGIN) -> tuple[list
     pairs += [(lora, qlora) for lora in sets[1:] for qlora in sets[1:] if _matched(lora[0], qlora[0])]
     done, refused = [], []
     for first, second in pairs:
-        family = []
-        for benchmark in first[0].record.scores:
-            if all(benchmark in run.record.scores for run in second):
-                try:
-                    family.append(compare(first, second, benchmark, margin))
-                except SlimnbError as error:
-                    refused.append(str(error))
-        adjusted = holm([one.paired.p_value for one in family])
-        done += [replace(one, adjusted_p=float(p)) for one, p in zip(family, adjusted, strict=True)]
+        shared = [name for name in first[0].record.scores if all(name in run.record.scores for run in second)]
+        family, reasons = compare_pair(first, second, shared, margin)
+        done += family
+        refused += reasons.values()
     return done, refused
+
+
+def compare_pair(
+    first: RunFolder | Sequence[RunFolder], second: RunFolder | Sequence[RunFolder], benchmarks: Sequence[str],
+    margin: float = MARGIN,
+) -> tuple[list[Comparison], dict[str, str]]:  # fmt: skip
+    """Two runs, or two sets of seeds, on several benchmarks, Holm-corrected over them.
+
+    Returns:
+        The comparisons, and benchmark -> why it was refused.
+    """
+    family, refused = [], {}
+    for benchmark in benchmarks:
+        try:
+            family.append(compare(first, second, benchmark, margin))
+        except SlimnbError as error:
+            refused[benchmark] = str(error)
+    adjusted = holm([one.paired.p_value for one in family])
+    return [replace(one, adjusted_p=p) for one, p in zip(family, adjusted, strict=True)], refused
 
 
 def seeds_together(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
@@ -191,6 +218,23 @@ def _matched(lora: RunFolder, qlora: RunFolder) -> bool:
     if (lora.record.method, qlora.record.method) != ("lora", "qlora"):
         return False
     return {field.split(".")[0] for field in config_difference(lora, qlora)} <= {"method", "four_bit", "seed"}
+
+
+def _overlap(run: RunFolder, benchmark: str) -> list[str]:
+    """What the run's training set has in common with the benchmark, in a sentence; none where nothing was found."""
+    found = run.contamination(benchmark)
+    if found is None or not found.items_13gram or run.config.training is None:
+        return []
+    return [explain(found, benchmark, run.config.training.data)]
+
+
+def _read(run: RunFolder, benchmark: str, column: str) -> pd.DataFrame:
+    items = run.items(benchmark)
+    if missing := [name for name in ("id", column) if name not in items]:
+        raise SlimnbError(f"{run.path / 'eval' / benchmark / 'items.parquet'}: no column {', '.join(missing)}")
+    if not items["id"].is_unique:
+        raise SlimnbError(f"{run.path / 'eval' / benchmark / 'items.parquet'}: an item stands there twice")
+    return items
 
 
 def _seeds(side: RunFolder | Sequence[RunFolder]) -> list[RunFolder]:

@@ -15,7 +15,7 @@ import torch
 
 from slimnb.benchmarks import Benchmark, Questions, get_benchmark
 from slimnb.config import RunConfig
-from slimnb.contamination import overlap
+from slimnb.contamination import explain, overlap
 from slimnb.environment import describe
 from slimnb.errors import OutOfMemory, SlimnbError
 from slimnb.evaluate import evaluate
@@ -53,10 +53,12 @@ def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> 
             asked = [(benchmark, benchmark.load(data, config.shots, config.limit)) for benchmark in benchmarks]
             training = config.training
             examples = load_training_set(training.data, data, training.limit) if training else None
-            if examples:
-                folder.write_contamination(
-                    {benchmark.name: overlap(examples.examples, questions) for benchmark, questions in asked}
-                )
+            if training and examples:
+                found = {benchmark.name: overlap(examples.examples, questions) for benchmark, questions in asked}
+                folder.write_contamination(found)
+                for name, contamination in found.items():
+                    if contamination.items_13gram:
+                        console.print(explain(contamination, name, training.data), markup=False, highlight=False)
             _fill(folder, examples, asked)
     except KeyboardInterrupt:
         folder.finish("cancelled", "stopped by the user")

@@ -14,9 +14,8 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.comparison import compare
+from slimnb.comparison import compare_pair
 from slimnb.config import METHODS
-from slimnb.errors import SlimnbError
 from slimnb.runs import RunFolder
 
 
@@ -50,18 +49,14 @@ def scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
 def pair_frame(first: RunFolder, second: RunFolder) -> pd.DataFrame:
     """One row a benchmark of either run: the change from first to second, or in `refused` why there is none."""
-    rows = []
-    for benchmark in dict.fromkeys([*first.record.scores, *second.record.scores]):
-        row: dict[str, Any] = {**_identity(second), "benchmark": benchmark, "refused": None}
-        try:
-            paired = compare(first, second, benchmark).paired
-            row |= vars(paired) | {"resolved": paired.low > 0 or paired.high < 0}
-        except SlimnbError as error:
-            row["refused"] = str(error)
-        except (KeyError, TypeError, ValueError) as error:  # a column of the items is missing or of another type
-            row["refused"] = f"items of {benchmark} are damaged: {type(error).__name__}: {error}"
-        rows.append(row)
-    numbers = ["n", "difference", "low", "high", "fixed", "broken", "p_value", "resolved"]
+    benchmarks = list(dict.fromkeys([*first.record.scores, *second.record.scores]))
+    done, refused = compare_pair(first, second, benchmarks)
+    found = {one.benchmark: vars(one.paired) | {"resolved": one.resolved, "verdict": one.verdict} for one in done}
+    rows = [
+        {**_identity(second), "benchmark": benchmark, "refused": refused.get(benchmark), **found.get(benchmark, {})}
+        for benchmark in benchmarks
+    ]
+    numbers = ["n", "difference", "low", "high", "fixed", "broken", "p_value", "resolved", "verdict"]
     return pd.DataFrame(rows).reindex(columns=["run", "method", "training_set", "benchmark", "refused", *numbers])
 
 
