@@ -14,7 +14,14 @@ import pandas as pd
 
 from slimnb.contamination import explain
 from slimnb.errors import SlimnbError
-from slimnb.guard import changed_nothing, comparability, config_difference, costs_differ_in, format_failures
+from slimnb.guard import (
+    FORMAT_COLUMNS,
+    changed_nothing,
+    comparability,
+    config_difference,
+    costs_differ_in,
+    format_failures,
+)
 from slimnb.records import Score
 from slimnb.runs import RunFolder
 from slimnb.stats import (
@@ -39,6 +46,7 @@ __all__ = [
     "compare_pair",
     "config_difference",
     "costs_differ_in",
+    "overlap_notes",
     "seeds_together",
 ]
 
@@ -122,32 +130,33 @@ def compare(
                 f"{one.record.id} and {two.record.id} cannot be compared on {benchmark}: {'; '.join(found.refused)}"
             )
         warnings += [warning for warning in found.weakened if warning not in warnings]
-    warnings += [
-        sentence for run in [*ones, *twos] for sentence in _overlap(run, benchmark) if sentence not in warnings
-    ]
+    for run in [*ones, *twos]:
+        warnings += [note for note in overlap_notes(run, [benchmark]) if note not in warnings]
     metric = ones[0].record.scores[benchmark].primary
     column = f"correct_{metric}"
     left, right = ([_read(run, benchmark, column) for run in side] for side in (ones, twos))
     for items in [*left[1:], *right]:
         if list(items["id"]) != list(left[0]["id"]):
             raise SlimnbError(f"{benchmark}: the runs' items are not the same")
-    if ones[0].record.method == "base" != twos[0].record.method and changed_nothing(left[0], right[0]):
-        raise SlimnbError(
-            f"{twos[0].record.id} answers {benchmark} as {ones[0].record.id} does, to the last digit: what was trained "
-            "was not applied"
-        )
     was, now = (np.stack([items[column].to_numpy(dtype=bool) for items in side]) for side in (left, right))
+    if ones[0].record.method == "base" != twos[0].record.method and (was[0] == now[0]).all():
+        _refuse_untouched(ones[0], twos[0], benchmark)
     subjects = left[0].get("subject")
     clusters = subjects.to_numpy() if subjects is not None and subjects.nunique() > 1 else None
     if len(ones) == len(twos) == 1:
         paired = paired_difference(was[0], now[0], clusters)
     else:
         paired = paired_over_seeds(was, now, clusters)
+    sides = _side(ones, benchmark, left), _side(twos, benchmark, right)
+    for side in sides:
+        if any(side.format_failures):
+            counts = ", ".join(f"{count} of {paired.n}" for count in side.format_failures)
+            warnings.append(f"{side.name}: {counts} answers of {benchmark} have the right number in the wrong form")
     return Comparison(
         benchmark=benchmark,
         metric=metric,
-        first=_side(ones, benchmark, left),
-        second=_side(twos, benchmark, right),
+        first=sides[0],
+        second=sides[1],
         paired=paired,
         equivalence=_equivalence(was, now, margin),
         smallest=smallest_difference(paired.n, (paired.fixed + paired.broken) / paired.n),
@@ -220,16 +229,26 @@ def _matched(lora: RunFolder, qlora: RunFolder) -> bool:
     return {field.split(".")[0] for field in config_difference(lora, qlora)} <= {"method", "four_bit", "seed"}
 
 
-def _overlap(run: RunFolder, benchmark: str) -> list[str]:
-    """What the run's training set has in common with the benchmark, in a sentence; none where nothing was found."""
-    found = run.contamination(benchmark)
-    if found is None or not found.items_13gram or run.config.training is None:
-        return []
-    return [explain(found, benchmark, run.config.training.data)]
+def overlap_notes(run: RunFolder, benchmarks: Sequence[str]) -> list[str]:
+    """What the run's training set has in common with each benchmark, a sentence each; none where nothing was found."""
+    notes = []
+    for benchmark in benchmarks:
+        found = run.contamination(benchmark)
+        if run.config.training and found and found.items_13gram:
+            notes.append(explain(found, benchmark, Path(run.config.training.data).name))
+    return notes
+
+
+def _refuse_untouched(base: RunFolder, tuned: RunFolder, benchmark: str) -> None:
+    if changed_nothing(base.items(benchmark), tuned.items(benchmark)):
+        raise SlimnbError(
+            f"{tuned.record.id} answers {benchmark} as {base.record.id} does, to the last digit: what was trained was "
+            "not applied"
+        )
 
 
 def _read(run: RunFolder, benchmark: str, column: str) -> pd.DataFrame:
-    items = run.items(benchmark)
+    items = run.items(benchmark, ["id", "subject", column, *FORMAT_COLUMNS])
     if missing := [name for name in ("id", column) if name not in items]:
         raise SlimnbError(f"{run.path / 'eval' / benchmark / 'items.parquet'}: no column {', '.join(missing)}")
     if not items["id"].is_unique:

@@ -141,9 +141,12 @@ def changed_nothing(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     return False
 
 
+FORMAT_COLUMNS = ("correct_flexible-extract", "correct_strict-match")
+
+
 def format_failures(items: pd.DataFrame) -> int | None:
     """Answers with the right number in the wrong form: right by the last number, wrong by the one behind `####`."""
-    if "correct_flexible-extract" not in items:
+    if any(column not in items for column in FORMAT_COLUMNS):
         return None
-    right = items["correct_flexible-extract"].to_numpy(dtype=bool)
-    return int((right & ~items["correct_strict-match"].to_numpy(dtype=bool)).sum())
+    number, form = (items[column].to_numpy(dtype=bool) for column in FORMAT_COLUMNS)
+    return int((number & ~form).sum())

@@ -17,12 +17,14 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psutil
+import pyarrow.parquet as pq
 
 from slimnb.config import RunConfig, load_run_config
 from slimnb.documents import read_json, validated
@@ -124,8 +126,11 @@ class RunFolder:
         path = self.path / "eval" / benchmark / "contamination.json"
         return validated(Contamination, read_json(path), str(path)) if path.exists() else None
 
-    def items(self, benchmark: str) -> pd.DataFrame:
+    def items(self, benchmark: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """One row an item; see slimnb.evaluate for the columns.
+
+        Args:
+            columns: only these, as far as the file has them; None for all.
 
         Raises:
             SlimnbError: the run has no such benchmark or the file is damaged.
@@ -134,7 +139,10 @@ class RunFolder:
             raise SlimnbError(f"run {self.record.id} was not scored on {benchmark}")
         path = self.path / "eval" / benchmark / "items.parquet"
         try:
-            return pd.read_parquet(path)
+            if columns is not None:
+                known = pq.read_schema(path).names
+                columns = [name for name in columns if name in known]
+            return pd.read_parquet(path, columns=columns)
         except (OSError, ValueError) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
 

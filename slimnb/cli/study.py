@@ -1,13 +1,16 @@
 """`slimnb study` and `slimnb runs`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slimnb.cli.options import RUNS, DataDir, Json, RunsDir
 from slimnb.cli.output import print_json, print_table, run_summary, say
 from slimnb.errors import SlimnbError
+
+if TYPE_CHECKING:
+    from slimnb.runs import RunFolder
 
 study_app = typer.Typer(help="A grid of runs from a YAML file.", no_args_is_help=True)
 
@@ -24,7 +27,6 @@ def study_run(
     from slimnb.data import data_directory
     from slimnb.runs import RunFolder
     from slimnb.study import run_study
-    from slimnb.tables import study_table
 
     study = load_study(file)
     if name:
@@ -32,7 +34,7 @@ def study_run(
     done = list(run_study(study, runs, data_directory(data)))
     complete = [RunFolder.read(cell.path) for cell in done if cell.status == "completed"]
     if complete:
-        print_table(study_table(complete, f"Study {study.name}: {study.model}"))
+        _print_study(complete, study.name)
     failed = [f"{cell.config.run_id}: {cell.status}" + (f", {cell.error}" if cell.error else "") for cell in done
               if cell.status != "completed"]  # fmt: skip
     if failed:
@@ -43,7 +45,6 @@ def study_run(
 def study_show(directory: Path) -> None:
     """Print the table of a directory of runs, RUNS/STUDY, without running anything."""
     from slimnb.runs import scan
-    from slimnb.tables import study_table
 
     found, broken = scan(directory.parent)
     complete = [run for run in found if run.path.parent == directory and run.record.status == "completed"]
@@ -52,7 +53,7 @@ def study_show(directory: Path) -> None:
             say(f"left out: {one.reason}")
     if not complete:
         raise SlimnbError(f"{directory}: holds no complete run")
-    print_table(study_table(complete, f"Study {directory.name}: {complete[0].config.model}"))
+    _print_study(complete, directory.name)
 
 
 @study_app.command("status")
@@ -63,6 +64,16 @@ def study_status(file: Path, runs: RunsDir = RUNS) -> None:
 
     for cell in cells(load_study(file), runs):
         print(f"{cell.status:14} {cell.config.run_id}" + (f"  {cell.error}" if cell.error else ""))
+
+
+def _print_study(runs: "list[RunFolder]", name: str) -> None:
+    """The table, and below it what the training sets have in common with the benchmarks."""
+    from slimnb.comparison import overlap_notes
+    from slimnb.tables import study_table
+
+    print_table(study_table(runs, f"Study {name}: {runs[0].config.model}"))
+    for note in dict.fromkeys(note for run in runs for note in overlap_notes(run, list(run.record.scores))):
+        print(f"Overlap: {note}")
 
 
 def list_runs(runs: RunsDir = RUNS, as_json: Json = False) -> None:

@@ -166,9 +166,16 @@ class ItemClaims(Fields):
     id: Text
     subject: Text
     prompt_sha256: Text
-    gold: Count | Text
-    prediction: Count | Text
-    answer_bytes: list[Count] = []
+
+
+class ChoiceClaims(ItemClaims):
+    gold: Count
+    prediction: Count
+    answer_bytes: list[Count]
+
+
+class TextClaims(ItemClaims):
+    gold: Text
 
 
 class Sample(Fields):
@@ -180,7 +187,6 @@ class Sample(Fields):
     doc_hash: Text | None = None
     prompt_hash: Text | None = None
     target_hash: Text | None = None
-    slimnb: ItemClaims | None = None
 
     @field_validator("arguments", mode="before", check_fields=False)
     @classmethod
@@ -200,6 +206,7 @@ class ChoiceSample(Sample):
     """Log-likelihood and whether it is the likeliest text: a list an answer, one of it a repeat."""
     acc: FiniteFloat | None = None
     acc_norm: FiniteFloat | None = None
+    slimnb: ChoiceClaims | None = None
 
 
 class TextSample(Sample):
@@ -209,6 +216,7 @@ class TextSample(Sample):
     filtered_resps: Annotated[list[Text], AtLeastOne]
     """What the filter extracted."""
     exact_match: FiniteFloat | None = None
+    slimnb: TextClaims | None = None
 
 
 def inside(file: Path, place: Path) -> Path:

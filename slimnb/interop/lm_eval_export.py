@@ -33,7 +33,6 @@ from slimnb.interop import (
     Call,
     ChoiceSample,
     Origin,
-    Sample,
     TextSample,
     item_ids,
     metric_keys,
@@ -88,7 +87,7 @@ def generated(benchmark: Gsm8k, item: Any, lines: list[tuple[str, TextSample]]) 
     """
     _, sample = lines[0]
     text = sample.resps[0][0]
-    gold = item.gold if item is not None else str(sample.slimnb.gold if sample.slimnb else "")
+    gold = item.gold if item is not None else sample.slimnb.gold if sample.slimnb else ""
     right, extracted = benchmark.grade(text, gold), {}
     for (metric, extract), (where, line) in zip(FILTERS.items(), lines, strict=True):
         extracted[metric] = extract(text)
@@ -110,7 +109,7 @@ def generated(benchmark: Gsm8k, item: Any, lines: list[tuple[str, TextSample]]) 
     }
 
 
-def _identity(item: ChoiceItem | OpenItem | None, sample: Sample) -> dict[str, Any]:
+def _identity(item: ChoiceItem | OpenItem | None, sample: ChoiceSample | TextSample) -> dict[str, Any]:
     if item is not None:
         named = {"id": item.id, "subject": item.subject, "prompt_sha256": _sha256(item.prompt)[:16]}
     else:
@@ -272,11 +271,12 @@ def _samples(benchmark: Benchmark, rows: list[Any], known: dict[str, Known]) -> 
             "doc": doc, "target": target,
             "arguments": {f"gen_args_{i}": {"arg_0": a, "arg_1": b} for i, (a, b) in enumerate(requests)},
             "resps": resps, "filtered_resps": filtered, "filter": filter_name, "metrics": list(metrics),
-            **{name: row.get(name) or value for name, value in digest.items()}, **metrics,
+            **{name: row[name] if isinstance(row.get(name), str) else value for name, value in digest.items()},
+            **metrics,
         }  # fmt: skip
         if not item:  # what the texts would show
-            claims = {name: row[name] for name in ("id", "subject", "prompt_sha256", "gold", "prediction")}
-            sample["slimnb"] = claims | {"answer_bytes": [int(size) for size in row.get("answer_bytes", [])]}
+            sample["slimnb"] = {name: row[name] for name in ("id", "subject", "prompt_sha256", "gold", "prediction")}
+            sample["slimnb"]["answer_bytes"] = [int(size) for size in row.get("answer_bytes", [])]
         yield sample
 
 
