@@ -164,7 +164,7 @@ def holm(p_values: Sequence[float] | np.ndarray) -> list[float]:
     p_values = np.asarray(p_values, dtype=float)
     if not ((p_values >= 0) & (p_values <= 1)).all():
         raise ValueError(f"p-values lie between 0 and 1, not {p_values}")
-    adjusted: Any = multipletests(p_values, method="holm")[1] if len(p_values) else p_values
+    adjusted: Any = multipletests(p_values, method="holm")[1] if len(p_values) > 1 else p_values
     return adjusted.tolist()
 
 
@@ -181,7 +181,8 @@ def smallest_difference(n: int, discordant: float, power: float = 0.8, alpha: fl
     """
     if n <= 0 or not 0 <= discordant <= 1 or not 0 < alpha < power < 1:
         raise ValueError(f"no test has n={n}, discordant={discordant}, power={power}, alpha={alpha}")
-    changed = np.arange(n + 1)
+    # How many items change: those counts that are not all but impossible.
+    changed = np.arange(binom.ppf(1e-12, n, discordant), binom.isf(1e-12, n, discordant) + 1)
     weights = binom.pmf(changed, n, discordant)
     # Of so many changed items, as many broken ones still reject; -1 where none do.
     most = binom.ppf(alpha / 2, changed, 0.5)
