@@ -170,7 +170,6 @@ def _from_hub(data_set: DataSet, split: str) -> Iterator[tuple[str, Any]]:
 
     from slimnb.hub import HUB_ERRORS, hub_or_cache
 
-    datasets.disable_progress_bars()
     assert data_set.hub is not None
     try:
         with hub_or_cache(data_set.hub, "dataset"):

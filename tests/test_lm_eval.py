@@ -200,6 +200,16 @@ def test_an_adapters_results_survive_the_round_trip(tmp_path: Path) -> None:
     assert_same_items(folder, again)
 
 
+def test_prompts_that_the_data_set_does_not_give_are_not_made_up(rows: Path, tmp_path: Path) -> None:
+    """Of the older GSM8K, whose items have examples of their own, the first item's happens to be slimnb's."""
+    (folder,) = import_results(FIXTURES / "older", tmp_path, "first")
+    out = export_run(folder, tmp_path / "out", rows)
+    whole, told = (lines_of(one(out.parent, f"samples_{name}*")) for name in ("hellaswag", "gsm8k"))
+    assert all(sample["arguments"] and "slimnb" not in sample for sample in whole)
+    assert all(sample["doc"]["question"] and not sample["arguments"] and sample["slimnb"]["id"] for sample in told)
+    assert_same_items(folder, import_results(out, tmp_path, "again")[0])
+
+
 def test_without_the_data_set_an_export_holds_no_text(imported: RunFolder, rows: Path, tmp_path: Path) -> None:
     out = export_run(imported, tmp_path)
     written = "".join(path.read_text("utf-8") for path in out.parent.iterdir())
@@ -233,6 +243,8 @@ def test_what_cannot_be_exported_is_refused(
 ) -> None:
     with pytest.raises(SlimnbError, match="failed.*nothing to export"):
         export_run(make_run(status="failed"), tmp_path / "out")
+    with pytest.raises(SlimnbError, match="items of workshop_cs have no .*log_likelihoods"):
+        export_run(make_run(study="few"), tmp_path / "out")
     for path in write_rows(tmp_path / "other").rglob("*.jsonl"):
         path.write_text("".join(line + "\n" for line in path.read_text("utf-8").splitlines()[:2]), encoding="utf-8")
     with pytest.raises(SlimnbError, match="data set of hellaswag is not the run's: it has no item hellaswag:"):
@@ -251,6 +263,23 @@ def test_of_what_was_asked_twice_the_newest_is_taken(older: Path, tmp_path: Path
     (folder,) = import_results(older, tmp_path, "study")
     assert folder.record.costs.eval_seconds == 7
     assert folder.environment()["lm_eval"]["results_file"].startswith("results_2025")
+
+
+def test_beside_a_results_file_without_a_date_the_newest_samples_are_taken(older: Path, tmp_path: Path) -> None:
+    one(older, "results_*").rename(older / "mine.json")
+    for path in list(older.glob("samples_*")):
+        path.with_name(path.name.replace("2024", "2023")).write_text("damaged")
+    (folder,) = import_results(older / "mine.json", tmp_path, "study")
+    assert sorted(path.name[:20] for path in (folder.path / "lm_eval").iterdir()) == [
+        "mine.json", "samples_gsm8k_2024-1", "samples_hellaswag_20",
+    ]  # fmt: skip
+
+
+def test_quantized_weights_are_other_weights(older: Path, tmp_path: Path) -> None:
+    arguments = {"pretrained": "a", "load_in_4bit": True}
+    edit(one(older, "results_*"), lambda found: found["config"].update(model_args=arguments))
+    (folder,) = import_results(older, tmp_path, "study", "tiny")
+    assert folder.record.lineage and folder.record.lineage.dtype == "float16 load_in_4bit"
 
 
 def test_two_files_of_one_configuration_that_asked_different_things_do_not_replace_each_other(
@@ -455,6 +484,13 @@ def test_whatever_is_changed_in_the_files_either_goes_in_or_is_refused_in_words(
             outcomes[False] += 1
     assert min(outcomes.values()) > 8
     assert all(run.record.status == "completed" for run in scan(tmp_path / "runs")[0])
+
+
+@pytest.mark.parametrize("name", ["..", "a\0b", "/etc/x", "a" * 99])
+def test_a_models_name_leads_nowhere(name: str, older: Path, tmp_path: Path) -> None:
+    edit(one(older, "results_*"), lambda found: found.update(model_name=name))
+    out = export_run(import_results(older, tmp_path, "study")[0], tmp_path / "out")
+    assert out.resolve().parent.parent == tmp_path / "out"
 
 
 def test_a_run_that_is_there_is_not_replaced(older: Path, tmp_path: Path) -> None:

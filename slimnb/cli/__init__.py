@@ -11,6 +11,7 @@ import typer
 
 from slimnb.cli.available import doctor, list_data, models_app
 from slimnb.cli.compare import compare, items
+from slimnb.cli.exchange import export_app, import_app
 from slimnb.cli.output import say
 from slimnb.cli.run import evaluate, run
 from slimnb.cli.study import list_runs, study_app
@@ -26,6 +27,8 @@ app.add_typer(study_app, name="study")
 app.command("runs")(list_runs)
 app.command("compare")(compare)
 app.command("items")(items)
+app.add_typer(import_app, name="import")
+app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
 app.command("data")(list_data)
 app.command("doctor")(doctor)

@@ -17,7 +17,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from slimnb.benchmarks import BENCHMARKS, Benchmark, ChoiceItem, OpenItem
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict
-from slimnb.documents import read_json, validated
 from slimnb.errors import SlimnbError
 
 LARGEST = 2_000_000_000
@@ -238,11 +237,6 @@ def inside(file: Path, place: Path) -> Path:
     return real
 
 
-def read_results(file: Path, place: Path) -> Results:
-    """A results file that lies in `place`."""
-    return validated(Results, read_json(inside(file, place)), str(file))
-
-
 def samples_file(results: Path, task: str, place: Path) -> Path:
     """The samples of the same date; beside a results file that bears no date, the newest.
 
@@ -297,6 +291,6 @@ def check_asked(benchmark: Benchmark, item: ChoiceItem | OpenItem, sample: Any, 
         greedy = not settings.get("do_sample") and not settings.get("temperature")
         if not (stops and greedy and str(most) == str(benchmark.max_new_tokens)):
             raise AnotherTaskError(
-                f"{where}: generated with {settings} up to {most} tokens; slimnb's {benchmark.name} is generated "
-                f"greedily up to {benchmark.max_new_tokens} tokens or one of {list(benchmark.stop)}"
+                f"{where}: generated with {str(settings)[:200]} up to {str(most)[:20]} tokens; slimnb's "
+                f"{benchmark.name} is generated greedily up to {benchmark.max_new_tokens} or {list(benchmark.stop)}"
             )

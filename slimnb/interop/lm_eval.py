@@ -29,7 +29,7 @@ from slimnb.benchmarks import BENCHMARKS, Benchmark, ChoiceItem, OpenItem, Quest
 from slimnb.benchmarks.gsm8k import Gsm8k
 from slimnb.config import RunConfig
 from slimnb.data import DATA_SETS
-from slimnb.documents import validated
+from slimnb.documents import read_json, validated
 from slimnb.environment import versions
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path, write_json
@@ -44,10 +44,9 @@ from slimnb.interop import (
     inside,
     item_ids,
     metric_keys,
-    read_results,
     samples_file,
     sort_tasks,
-)  # fmt: skip
+)
 from slimnb.interop.lm_eval_export import chosen, generated
 from slimnb.progress import console
 from slimnb.records import BenchmarkResult, Lineage, Score
@@ -141,7 +140,7 @@ def _weights_sha256(model: str) -> str:
 
 def _read(file: Path, place: Path, model: str | None, sha256: str | None) -> Evaluated | dict[str, str]:
     """A results file with its samples; or what was left out and why, where that is all."""
-    results = read_results(file, place)
+    results = validated(Results, read_json(inside(file, place)), str(file))
     wanted, left_out = sort_tasks(results, file)
     scored: dict[str, tuple[pd.DataFrame, BenchmarkResult]] = {}
     files = [file]
@@ -180,8 +179,9 @@ def _lineage(results: Results, model: str | None, sha256: str | None) -> Lineage
     changed = [argument for argument in QUANTIZED if argument in call.model_args]
     if model and sha256:
         return Lineage(model=model, weights_sha256=sha256, dtype=" ".join([dtype, *changed]))
-    commit = f"@{call.model_sha}" if call.model_sha else ""
-    return Lineage(model=name, weights_sha256=f"lm-eval:{name}{commit}", dtype=" ".join([dtype, *changed]))
+    state = call.model_sha or call.model_args.get("revision")  # of a model on the Hub
+    known_as = f"lm-eval:{name}@{state}" if state else f"lm-eval:{name}"
+    return Lineage(model=name, weights_sha256=known_as, dtype=" ".join([dtype, *changed]))
 
 
 def _score(
@@ -198,6 +198,8 @@ def _score(
         by_task.append(answered)
     turns = [one for one in itertools.chain.from_iterable(itertools.zip_longest(*by_task)) if one]
     items = pd.DataFrame([row for _, row in turns])
+    if items["id"].duplicated().any():
+        raise SlimnbError(f"{file}: several samples of {benchmark.name} are of one item")
     items = items.astype({column: kind for column, kind in NOT_LOGGED.items() if column in items})
     asked = [item for item, _ in turns if item]
     if len(asked) == len(turns):
@@ -251,14 +253,15 @@ def _answered(
     form = DATA_SETS[data_set].row
     rows: list[Any] = [validate_row(form, one.doc, where) if one.arguments else None for where, one in firsts]
     ids = iter(item_ids(benchmark, data_set, [row for row in rows if row is not None]))
+    subject = data_set.removeprefix("mmlu/")
     answered = []
     for lines, row, (where, sample) in zip(ordered, rows, firsts, strict=True):
         item = None
         if row is not None:
-            item = benchmark.item(row, next(ids), data_set.removeprefix("mmlu/"), sample.arguments[0][0])
+            item = benchmark.item(row, next(ids), subject, sample.arguments[0][0])
             check_asked(benchmark, item, sample, where, results)
-        elif sample.slimnb is None:
-            raise SlimnbError(f"{where}: no arguments, and no word of slimnb's on what was asked")
+        elif sample.slimnb is None or not sample.slimnb.id.startswith(f"{subject}:"):
+            raise SlimnbError(f"{where}: no arguments, and no word of slimnb's on which item of {subject} was asked")
         grade = generated(benchmark, item, lines) if isinstance(benchmark, Gsm8k) else chosen(benchmark, item, *lines)
         answered.append((item, grade))
     return answered

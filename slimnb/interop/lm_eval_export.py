@@ -37,7 +37,7 @@ from slimnb.interop import (
     item_ids,
     metric_keys,
     task_name,
-)  # fmt: skip
+)
 from slimnb.rows import read_json_lines, validate_row
 from slimnb.runs import RunFolder
 
@@ -155,6 +155,10 @@ def export_run(run: RunFolder, out: Path, data: Path | None = None) -> Path:
     for name, result in record.scores.items():
         benchmark, items = get_benchmark(name), run.items(name)
         known = _known(benchmark, data, result.shots)
+        _check_items(run, benchmark, items, known)
+        asked = {id_: _sha256(one.item.prompt)[:16] for id_, one in known.items()}
+        # All or nothing: of examples drawn at random for each item, as lm-eval's GSM8K has, some may be slimnb's.
+        same = all(asked.get(id_) == told for id_, told in zip(items["id"], items["prompt_sha256"], strict=True))
         document["slimnb"][name] = {"prompts_sha256": result.prompts_sha256, "chance": result.chance}
         for data_set in benchmark.data:
             own = f"{data_set.removeprefix('mmlu/')}:"
@@ -162,7 +166,7 @@ def export_run(run: RunFolder, out: Path, data: Path | None = None) -> Path:
             if not rows:
                 continue  # a limit that did not reach this subject
             task, keys, n = task_name(name, data_set), metric_keys(benchmark), len(rows)
-            samples = list(_samples(benchmark, rows, known))
+            samples = list(_samples(benchmark, rows, known, same))
             with atomic_path(directory / f"samples_{task}_{date}.jsonl") as temporary:
                 lines = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples]
                 temporary.write_text("".join(lines), encoding="utf-8")
@@ -203,15 +207,14 @@ def _head(run: RunFolder) -> dict[str, Any]:
         origin = validated(Origin, environment["lm_eval"], str(run.path / "environment.json"))
         call = origin.call.model_copy(update={"limit": origin.call.limit or limit})
         model_name, date = origin.model_name, origin.date
-    torch = packages.get("torch")
     tables = "results group_subtasks configs versions n-shot higher_is_better n-samples task_hashes"
     return {
         **{name: {} for name in tables.split()},
         "config": {"model": "hf", **call.model_dump(mode="json")}, "git_hash": None, "date": date,
-        "pretty_env_info": f"PyTorch version: {torch}" if torch else "",
+        "pretty_env_info": f"PyTorch version: {packages['torch']}" if packages.get("torch") else "",
         "transformers_version": packages.get("transformers"), "lm_eval_version": packages.get("lm_eval"),
         "model_source": "hf", "model_name": model_name,
-        "model_name_sanitized": re.sub(r'["<>:/|\\?*\[\]]+', "__", model_name), "system_instruction": None,
+        "model_name_sanitized": re.sub(r'[\x00-\x1f"<>:/|\\?*\[\]]+', "__", model_name), "system_instruction": None,
         "chat_template": "the model's own" if config.chat_template else None,
         "total_evaluation_time_seconds": str(seconds), "slimnb": {},
     }  # fmt: skip
@@ -237,14 +240,25 @@ def _known(benchmark: Benchmark, data: Path | None, shots: int) -> dict[str, Kno
     return known
 
 
-def _samples(benchmark: Benchmark, rows: list[Any], known: dict[str, Known]) -> Iterator[dict[str, Any]]:
-    """Lines of a samples file: each item, once for each filter."""
+def _check_items(run: RunFolder, benchmark: Benchmark, items: pd.DataFrame, known: dict[str, Known]) -> None:
+    answer = "text" if isinstance(benchmark, Gsm8k) else "log_likelihoods"
+    needed = ["id", "subject", "prompt_sha256", "gold", "prediction", answer]
+    if missing := {*needed, *(f"correct_{metric}" for metric in benchmark.metrics)} - {*items}:
+        raise SlimnbError(f"{run.path}: its items of {benchmark.name} have no {', '.join(sorted(missing))}")
+    if known and (strangers := set(items["id"]) - known.keys()):
+        raise SlimnbError(f"the data set of {benchmark.name} is not the run's: it has no item {min(strangers)}")
+
+
+def _samples(benchmark: Benchmark, rows: list[Any], known: dict[str, Known], same: bool) -> Iterator[dict[str, Any]]:
+    """Lines of a samples file: each item, once for each filter.
+
+    Args:
+        same: whether the run's prompts are those of the data set.
+    """
     filters = list(FILTERS) if isinstance(benchmark, Gsm8k) else ["none"]
     for filter_name, (place, row) in itertools.product(filters, enumerate(rows)):
-        if known and row["id"] not in known:
-            raise SlimnbError(f"the data set of {benchmark.name} is not the run's: it has no item {row['id']}")
         one = known.get(row["id"])
-        item = one.item if one and _sha256(one.item.prompt)[:16] == row["prompt_sha256"] else None
+        item = one.item if one and same else None
         if isinstance(benchmark, Gsm8k):
             metrics = {"exact_match": float(row[f"correct_{filter_name}"])}
             resps, filtered = [[row["text"]]], [row[f"extracted_{filter_name}"]]
@@ -255,9 +269,9 @@ def _samples(benchmark: Benchmark, rows: list[Any], known: dict[str, Known]) -> 
             requests = [(item.prompt, settings)] if item else []
         else:
             metrics = {metric: float(row[f"correct_{metric}"]) for metric in benchmark.metrics}
-            greedy = row.get("is_greedy")
             likely = [str(float(likelihood)) for likelihood in row["log_likelihoods"]]
-            filtered = [[one_, str(bool(greedy[i])) if greedy is not None else None] for i, one_ in enumerate(likely)]
+            greedy = row.get("is_greedy", [None] * len(likely))
+            filtered = [[a, None if b is None else str(bool(b))] for a, b in zip(likely, greedy, strict=True)]
             resps, target = [[pair] for pair in filtered], str(row["gold"])
             requests = [(item.prompt, item.joint + choice) for choice in item.choices] if item else []
         doc = one.doc if one else {}
