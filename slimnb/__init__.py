@@ -31,6 +31,8 @@ _HOMES = {
     "slimnb.scoring": ["score_choices"],
     "slimnb.generation": ["generate"],
     "slimnb.evaluate": ["evaluate"],
+    "slimnb.interop.lm_eval": ["import_results"],
+    "slimnb.interop.lm_eval_export": ["export_run"],
     "slimnb.train": ["train", "tokenize"],
     "slimnb.experiment": ["run"],
     "slimnb.study": ["run_study"],

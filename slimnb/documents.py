@@ -60,6 +60,6 @@ def explain(error: ValidationError) -> str:
     for problem in error.errors(include_url=False):
         field = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
-        given = f" (given: {problem['input']!r})" if isinstance(problem["input"], str | int | float) else ""
+        given = f" (given: {problem['input']!r:.200})" if isinstance(problem["input"], str | int | float) else ""
         lines.append(f"{field}: {message}{given}" if field else message)
     return "; ".join(lines)
