@@ -248,7 +248,7 @@ def _refuse_untouched(base: RunFolder, tuned: RunFolder, benchmark: str) -> None
 
 
 def _read(run: RunFolder, benchmark: str, column: str) -> pd.DataFrame:
-    items = run.items(benchmark, ["id", "subject", column, *FORMAT_COLUMNS])
+    items = run.items(benchmark, list(dict.fromkeys(["id", "subject", column, *FORMAT_COLUMNS])))
     if missing := [name for name in ("id", column) if name not in items]:
         raise SlimnbError(f"{run.path / 'eval' / benchmark / 'items.parquet'}: no column {', '.join(missing)}")
     if not items["id"].is_unique:

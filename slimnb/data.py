@@ -24,7 +24,8 @@ from slimnb.rows import (
     validate_row,
 )
 
-WORKSHOP = Path(__file__).resolve().parents[1] / "data" / "workshop"
+PROJECT = Path(__file__).resolve().parents[1]
+WORKSHOP = PROJECT / "data" / "workshop"
 
 
 def _as_is(row: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def load_rows(name: str, split: str, directory: Path | None = None) -> Rows:
         if not source.is_file():
             raise SlimnbError(_missing(data_set, source))
         numbered = read_json_lines(source)
-        origin = str(source)
+        origin = str(source.relative_to(PROJECT)) if local == WORKSHOP else str(source)
     else:
         numbered = _from_hub(data_set, split)
         origin = f"Hub: {data_set.hub}"

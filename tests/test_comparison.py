@@ -1,14 +1,16 @@
 """Two runs on the same items: refused where a difference would mean nothing, counted where it means something."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from slimnb.comparison import compare, compare_all, config_difference, costs_differ_in
+from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.guard import format_failures
-from slimnb.runs import RunFolder
+from slimnb.runs import RunFolder, scan
 
 MakeRun = Callable[..., RunFolder]
 
@@ -151,3 +153,14 @@ def test_right_numbers_in_the_wrong_form_are_counted_apart() -> None:
     )
     assert format_failures(items) == 1
     assert format_failures(pd.DataFrame({"correct_acc": [True]})) is None
+
+
+def test_the_shipped_runs_compare(tmp_path: Path) -> None:
+    """Real folders, with generated answers: columns that the hand-made ones above have not."""
+    runs, broken = scan(Path(__file__).resolve().parents[1] / "data" / "runs")
+    assert not broken
+    done, refused = compare_all(sorted(runs, key=lambda run: METHODS.index(run.config.method)))
+    assert not refused
+    gained = [one for one in done if one.benchmark == "workshop_math" and one.first.name == "base"]
+    assert [one.second.name.split()[0] for one in gained] == ["lora", "qlora", "full"]
+    assert all(one.resolved and one.paired.low > 0.4 for one in gained)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_demos_output_is_that_of_the_shipped_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS")
+    monkeypatch.delenv("COLUMNS", raising=False)
     shown = CliRunner().invoke(app, ["study", "show", str(ROOT / "data" / "runs" / "reference")])
     assert shown.exit_code == 0
     block = re.search(

@@ -29,7 +29,7 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 def print_table(table: Any) -> None:
     """In a terminal as wide as it is; elsewhere wide enough that no cell wraps."""
-    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    Console(width=None if sys.stdout.isatty() else 114).print(table)
 
 
 def print_json(document: Any) -> None:
