@@ -182,7 +182,7 @@ def smallest_difference(n: int, discordant: float, power: float = 0.8, alpha: fl
     if n <= 0 or not 0 <= discordant <= 1 or not 0 < alpha < power < 1:
         raise ValueError(f"no test has n={n}, discordant={discordant}, power={power}, alpha={alpha}")
     # How many items change: those counts that are not all but impossible.
-    changed = np.arange(binom.ppf(1e-12, n, discordant), binom.isf(1e-12, n, discordant) + 1)
+    changed = np.arange(int(binom.ppf(1e-12, n, discordant)), int(binom.isf(1e-12, n, discordant)) + 1)
     weights = binom.pmf(changed, n, discordant)
     # Of so many changed items, as many broken ones still reject; -1 where none do.
     most = binom.ppf(alpha / 2, changed, 0.5)
