@@ -11,7 +11,10 @@ import yaml
 
 from slimnb.data import MMLU_CS_SUBJECTS
 
-_TASKS = Path(str(files("lm_eval"))) / "tasks"
+
+def _definition(*path: str) -> str:
+    """The file of one of lm-eval's own tasks; lm-eval is looked for only here, so that its absence stops no import."""
+    return str(Path(str(files("lm_eval"))).joinpath("tasks", *path))
 
 
 def _files(directory: Path, **splits: str) -> dict[str, Any]:
@@ -27,11 +30,11 @@ def _files(directory: Path, **splits: str) -> dict[str, Any]:
 def _definitions(directory: Path) -> dict[str, dict[str, Any]]:
     tasks = {
         "local_hellaswag": {
-            "include": str(_TASKS / "hellaswag" / "hellaswag.yaml"),
+            "include": _definition("hellaswag", "hellaswag.yaml"),
             **_files(directory, train="hellaswag/train.jsonl", validation="hellaswag/validation.jsonl"),
         },
         "local_gsm8k": {
-            "include": str(_TASKS / "gsm8k" / "gsm8k.yaml"),
+            "include": _definition("gsm8k", "gsm8k.yaml"),
             **_files(directory, train="gsm8k/train.jsonl", test="gsm8k/test.jsonl"),
         },
     }
@@ -39,7 +42,7 @@ def _definitions(directory: Path) -> dict[str, dict[str, Any]]:
         rows = _files(directory, dev=f"mmlu/{subject}/dev.jsonl", test=f"mmlu/{subject}/test.jsonl")
         for form, folder in (("letters", "default"), ("cloze", "continuation")):
             tasks[f"local_mmlu_{form}_{subject}"] = {
-                "include": str(_TASKS / "mmlu" / folder / f"mmlu_{subject}.yaml"), **rows,
+                "include": _definition("mmlu", folder, f"mmlu_{subject}.yaml"), **rows,
             }  # fmt: skip
     return {name: {"task": name, "tag": "slimnb_local", **fields} for name, fields in tasks.items()}
 

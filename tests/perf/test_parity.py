@@ -16,8 +16,9 @@ from slimnb.evaluate import evaluate
 from slimnb.files import write_json
 from slimnb.models import LoadedModel, load_model
 from slimnb.rows import Gsm8kRow, HellaswagRow, MmluRow
+from tests.perf import lm_eval_peer
 
-lm_eval_peer = pytest.importorskip("tests.perf.lm_eval_peer", reason="needs the extra `peers`: pip install -e .[peers]")
+pytest.importorskip("lm_eval", reason="needs the extra `peers`: pip install -e .[peers]")
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("SLIMNB_DATA") or ROOT.parent / "shared" / "data")
