@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUNS ?= data/runs
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard notebooks test test-slow lint format workshop-data clean
+.PHONY: help setup demo dashboard notebooks test test-slow parity perf-eval lint format workshop-data clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,14 @@ test: lint  ## lint, types, floors of the house, and the fast tests
 
 test-slow: $(READY)  ## the tests that take minutes: the real model on the real benchmarks
 	$(BIN)/pytest -m slow
+
+parity: $(READY)  ## scores beside lm-evaluation-harness's, item by item (installs the extra `peers`; an hour)
+	$(BIN)/pip install --quiet -e '.[peers]' -c constraints.txt
+	$(BIN)/pytest -m peers
+
+perf-eval: $(READY)  ## evaluation's speed and memory beside lm-evaluation-harness's (half an hour, a quiet machine)
+	$(BIN)/pip install --quiet -e '.[peers]' -c constraints.txt
+	$(BIN)/python -m tests.perf.evaluation
 
 lint: $(READY)  ## ruff, pyright and import-linter
 	$(BIN)/ruff check .
