@@ -51,12 +51,16 @@ def pair_frame(first: RunFolder, second: RunFolder) -> pd.DataFrame:
     """One row a benchmark of either run: the change from first to second, or in `refused` why there is none."""
     benchmarks = list(dict.fromkeys([*first.record.scores, *second.record.scores]))
     done, refused = compare_pair(first, second, benchmarks)
-    found = {one.benchmark: vars(one.paired) | {"resolved": one.resolved, "verdict": one.verdict} for one in done}
+    found = {
+        one.benchmark: vars(one.paired)
+        | {"adjusted_p": one.adjusted_p, "resolved": one.resolved, "verdict": one.verdict, "notes": one.warnings}
+        for one in done
+    }
     rows = [
         {**_identity(second), "benchmark": benchmark, "refused": refused.get(benchmark), **found.get(benchmark, {})}
         for benchmark in benchmarks
     ]
-    numbers = ["n", "difference", "low", "high", "fixed", "broken", "p_value", "resolved", "verdict"]
+    numbers = ["n", "difference", "low", "high", "fixed", "broken", "adjusted_p", "resolved", "verdict", "notes"]
     return pd.DataFrame(rows).reindex(columns=["run", "method", "training_set", "benchmark", "refused", *numbers])
 
 

@@ -34,13 +34,21 @@ table(
     [
         {"benchmark": row.benchmark, "items": row.n, "first (%)": scores[0].get(row.benchmark),
          "second (%)": scores[1].get(row.benchmark), "change (points)": change_cell(row),
-         "fixed": row.fixed, "broken": row.broken, "p (McNemar)": row.p_value}
+         "fixed": row.fixed, "broken": row.broken, "p (Holm)": row.adjusted_p}
         for row in rows_of(pairs)
     ],
     "Scores of both runs and their paired difference",
-    {"p (McNemar)": "%.3g"},
+    {"p (Holm)": "%.2g"},
 )  # fmt: skip
-st.caption("Intervals are 95%. Fixed: wrong in the first run, right in the second. Broken: the other way round.")
+st.caption(
+    "Intervals are 95%. Fixed: wrong in the first run, right in the second. Broken: the other way round. "
+    "p: McNemar's exact test, corrected for the number of benchmarks."
+)
+done = [row for row in rows_of(pairs) if change_cell(row) != "refused"]
+for row in done:
+    st.text(row.verdict)
+for note in dict.fromkeys(note for row in done for note in row.notes):
+    st.text(f"Mind: {note}")
 
 st.subheader("Configurations differ in")
 if fields := config_difference(first, second):
