@@ -72,10 +72,10 @@ done, refused = slimnb.compare_all(runs)
 display(Markdown(to_markdown(comparison_frame(done))))
 
 # %% [markdown]
-# A score of 0 before training does not mean that the model cannot add. Here is an item that training "fixed":
+# A score of 0 before training need not mean that the model can do nothing. Here is an item that training "fixed":
 
 # %%
-from slimnb.drilldown import drill_down  # noqa: E402  shown where it is used
+from slimnb.drilldown import drill_down
 
 item = drill_down(base, lora, "workshop_math", "fixed", limit=1)[0]
 print(item["text"], "\n\nbefore:", item["first"], "\n\nafter:", item["second"])
@@ -93,7 +93,7 @@ assert right_number >= measured[0].k, "an answer that is right strictly is right
 # **Key points**
 #
 # - A score is k of n with an interval; a change is judged on the same items.
-# - The largest part of a gain can be the form of an answer. Look at items before you believe a number.
+# - Part of a gain can be the form of an answer. Look at items before you believe a number.
 # - What is not resolved is not equal.
 #
 # **Next**: `make dashboard` shows the same runs; `make demo` makes them on your machine.
