@@ -108,6 +108,16 @@ class Benchmark(ABC):
         """What tells the row from all others; hashed where it is long."""
         return hashlib.sha256(self.question(row).encode()).hexdigest()[:12]
 
+    def item_ids(self, data_set: str, rows: list[Any]) -> list[str]:
+        """A stable id for each row: its subject and identity; rows that occur again are numbered in their order."""
+        seen: Counter[str] = Counter()
+        ids = []
+        for identity in map(self.identity, rows):
+            seen[identity] += 1
+            again = f"#{seen[identity]}" if seen[identity] > 1 else ""
+            ids.append(f"{subject_of(data_set)}:{identity}{again}")
+        return ids
+
     def description(self, data_set: str) -> str:
         """What stands at the top of the prompt."""
         return ""
@@ -137,20 +147,20 @@ class Benchmark(ABC):
                         f"{self.name}: {shots} shots asked for, but {data_set} {self.shots_split} has {len(examples)}"
                     )
                 prefix += "".join(f"{self.question(row)} {self.answer(row)}\n\n" for row in examples)
-            subject = data_set.removeprefix("mmlu/")
-            seen: Counter[str] = Counter()
+            subject = subject_of(data_set)
             items = []
-            for row in loaded.rows:
-                identity = self.identity(row)
-                seen[identity] += 1
-                suffix = f"#{seen[identity]}" if seen[identity] > 1 else ""
-                item_id = f"{subject}:{identity}{suffix}"
+            for row, item_id in zip(loaded.rows, self.item_ids(data_set, loaded.rows), strict=True):
                 question = self.question(row)
                 items.append(replace(self.item(row, item_id, subject, prefix + question), question=question))
             by_subject.append(items)
         turns = itertools.chain.from_iterable(itertools.zip_longest(*by_subject))
         items = [item for item in turns if item is not None][:limit]
         return Questions(items, shots, hashlib.sha256("".join(hashes).encode()).hexdigest())
+
+
+def subject_of(data_set: str) -> str:
+    """A data set's name as a subject: MMLU's without the benchmark's own."""
+    return data_set.removeprefix("mmlu/")
 
 
 def chance_of(items: list[ChoiceItem]) -> float:

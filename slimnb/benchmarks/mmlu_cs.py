@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from slimnb.benchmarks.benchmark import Benchmark, ChoiceItem, chance_of
+from slimnb.benchmarks.benchmark import Benchmark, ChoiceItem, chance_of, subject_of
 from slimnb.rows import MmluRow
 
 LETTERS = "ABCDEFGHIJ"
@@ -75,4 +75,4 @@ class WorkshopCs(MmluCs):
 
 
 def _topic(data_set: str) -> str:
-    return data_set.removeprefix("mmlu/").replace("_", " ")
+    return subject_of(data_set).replace("_", " ")

@@ -55,18 +55,6 @@ def metric_keys(benchmark: Benchmark) -> dict[str, str]:
     return {metric: form.format(metric) for metric in benchmark.metrics}
 
 
-def item_ids(benchmark: Benchmark, data_set: str, rows: list[Any]) -> list[str]:
-    """The ids that Benchmark.load gives to rows that stand in this order."""
-    seen: dict[str, int] = {}
-    ids = []
-    for row in rows:
-        identity = benchmark.identity(row)
-        seen[identity] = seen.get(identity, 0) + 1
-        again = f"#{seen[identity]}" if seen[identity] > 1 else ""
-        ids.append(f"{data_set.removeprefix('mmlu/')}:{identity}{again}")
-    return ids
-
-
 def _whole(text: str) -> str:
     try:
         text.encode()

@@ -42,7 +42,6 @@ from slimnb.interop import (
     TextSample,
     check_asked,
     inside,
-    item_ids,
     metric_keys,
     samples_file,
     sort_tasks,
@@ -252,7 +251,7 @@ def _answered(
     firsts = [lines[0] for lines in ordered]
     form = DATA_SETS[data_set].row
     rows: list[Any] = [validate_row(form, one.doc, where) if one.arguments else None for where, one in firsts]
-    ids = iter(item_ids(benchmark, data_set, [row for row in rows if row is not None]))
+    ids = iter(benchmark.item_ids(data_set, [row for row in rows if row is not None]))
     subject = data_set.removeprefix("mmlu/")
     answered = []
     for lines, row, (where, sample) in zip(ordered, rows, firsts, strict=True):

@@ -34,7 +34,6 @@ from slimnb.interop import (
     ChoiceSample,
     Origin,
     TextSample,
-    item_ids,
     metric_keys,
     task_name,
 )
@@ -232,7 +231,7 @@ def _known(benchmark: Benchmark, data: Path | None, shots: int) -> dict[str, Kno
             items = {item.id: item for item in benchmark.load(directory, shots).items}
         numbered = list(read_json_lines(directory / source.files[benchmark.split]))
         rows = [validate_row(source.row, fields, where) for where, fields in numbered]
-        for doc_id, (id_, (_, doc)) in enumerate(zip(item_ids(benchmark, data_set, rows), numbered, strict=True)):
+        for doc_id, (id_, (_, doc)) in enumerate(zip(benchmark.item_ids(data_set, rows), numbered, strict=True)):
             if isinstance(benchmark, Hellaswag):  # as lm-eval's process_docs adds them
                 item = items[id_]
                 doc |= {"query": item.question, "choices": list(item.choices), "gold": item.gold}
