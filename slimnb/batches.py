@@ -10,8 +10,10 @@ import torch
 
 from slimnb.progress import console
 
-MOST_TOKENS = {"cpu": 2048, "cuda": 16384}
+MOST_TOKENS = {"cpu": 1536, "cuda": 16384}
 """Tokens in a batch beyond which a device's matrix products gain no speed."""
+MOST_PADDING = 0.05
+"""Share of padding at which a batch that is at least half full takes no shorter sequence."""
 SHARE_OF_FREE_MEMORY = 0.5
 """What a batch may take of the memory that is free."""
 
@@ -22,11 +24,14 @@ def by_length(lengths: list[int], budget: int) -> Iterator[list[int]]:
     A single sequence longer than the budget makes a batch of its own.
     """
     batch: list[int] = []
+    held = 0
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+        size = (len(batch) + 1) * lengths[batch[0]] if batch else 0
+        if size > budget or (2 * size > budget and held + lengths[i] < (1 - MOST_PADDING) * size):
             yield batch
-            batch = []
+            batch, held = [], 0
         batch.append(i)
+        held += lengths[i]
     if batch:
         yield batch
 
@@ -59,12 +64,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 def find_budget(model: Any) -> int:
     """Tokens in a batch of inference: as many as speed asks for, if the free memory holds them.
 
-    Counted for each token: logits in the model's dtype and float32 (as if every token were predicted), and about
-    twenty hidden vectors of activations.
+    Counted for each token: about twenty hidden vectors of activations. Logits exist for a chunk of tokens only.
     """
     config = model.config.get_text_config(decoder=True)
-    width = torch.finfo(model.dtype).bits // 8
-    a_token = config.vocab_size * (width + 4) + 20 * config.hidden_size * width
+    a_token = 20 * config.hidden_size * torch.finfo(model.dtype).bits // 8
     cuda = model.device.type == "cuda"
     free = torch.cuda.mem_get_info()[0] if cuda else psutil.virtual_memory().available
     return max(1, min(MOST_TOKENS["cuda" if cuda else "cpu"], int(SHARE_OF_FREE_MEMORY * free / a_token)))

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from slimnb.packing import only_at
-from slimnb.prefix import common_prefix, layers, read_prefix, repeat
+from slimnb.head import only_at
+from slimnb.prefix import Prefix, common_prefix, layers
 from slimnb.tokens import context_length, encode
 
 SLOTS = 32
@@ -46,9 +46,9 @@ class _Sequence:
 class _Batch:
     """The sequences being decoded and their cache. S slots, B sequences."""
 
-    def __init__(self, model: Any, prefix: Any, pad_id: int):
+    def __init__(self, model: Any, prefix: Prefix, pad_id: int):
         self.model = model
-        self.prefix = prefix  # cache of batch size 1, or None
+        self.prefix = prefix
         self.pad_id = pad_id
         self.sequences: list[_Sequence] = []
         self.cache: Any = None
@@ -60,14 +60,10 @@ class _Batch:
         longest = max(len(sequence.prompt) for sequence in newcomers)
         ids = torch.tensor([s.prompt + [self.pad_id] * (longest - len(s.prompt)) for s in newcomers], device=device)
         lengths = torch.tensor([len(s.prompt) for s in newcomers], device=device)
-        shared = self.prefix.get_seq_length() if self.prefix is not None else 0
-        cache = repeat(self.prefix, len(newcomers)) if self.prefix is not None else DynamicCache()
+        cache = self.prefix.new_cache(len(newcomers))
         place = torch.arange(longest, device=device)
-        filled = torch.cat(
-            [torch.ones(len(newcomers), shared, dtype=torch.bool, device=device), place < lengths[:, None]],
-            dim=1,
-        )
-        self._step(newcomers, ids, (shared + place).expand_as(ids), filled, cache, lengths - 1)
+        filled = torch.nn.functional.pad(place < lengths[:, None], (self.prefix.slots, 0), value=True)
+        self._step(newcomers, ids, (self.prefix.length + place).expand_as(ids), filled, cache, lengths - 1)
         self.cache, self.filled = _beside(self.cache, self.filled, cache, filled)
         self.sequences += newcomers
 
@@ -75,7 +71,7 @@ class _Batch:
         """One more token for each sequence."""
         device = self.model.device
         ids = torch.tensor([[sequence.made[-1]] for sequence in self.sequences], device=device)
-        positions = self.filled.sum(dim=1, keepdim=True)
+        positions = self.prefix.length - self.prefix.slots + self.filled.sum(dim=1, keepdim=True)
         self.filled = torch.nn.functional.pad(self.filled, (0, 1), value=True)
         last = torch.zeros(len(self.sequences), dtype=torch.long, device=device)
         self._step(self.sequences, ids, positions, self.filled, self.cache, last)
@@ -102,6 +98,7 @@ class _Batch:
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
+                **self.prefix.options,
             ).logits[0]
         for sequence, token in zip(sequences, logits.argmax(dim=-1).tolist(), strict=True):
             sequence.made.append(token)
@@ -130,7 +127,6 @@ def generate(
     room = (context_length(model) or 0) - max_new_tokens
     encoded = [ids[-room:] if room > 0 else ids for ids in whole]
     shared = _shared_prefix(encoded)
-    prefix = read_prefix(model, encoded[0][:shared]) if shared else None
     waiting = sorted(
         (_Sequence(i, ids[shared:]) for i, ids in enumerate(encoded)),
         key=lambda s: len(s.prompt),
@@ -138,7 +134,7 @@ def generate(
     )
     ends = _end_tokens(model, tokenizer)
     answers: dict[int, Generation] = {}
-    batch = _Batch(model, prefix, tokenizer.pad_token_id)
+    batch = _Batch(model, Prefix(model, encoded[0][:shared]), tokenizer.pad_token_id)
     while waiting or batch.sequences:
         room = slots - len(batch.sequences)
         if waiting and room >= min(len(waiting), max(1, slots // 4)):

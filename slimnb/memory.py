@@ -1,7 +1,8 @@
-"""How much memory a phase of a run took at its highest."""
+"""How much memory a phase of a run took at its highest, and how freed memory is kept for the next batch."""
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import psutil
@@ -36,3 +37,17 @@ class PeakMemory:
                 if line.startswith("VmHWM"):
                     return int(line.split()[1]) * 1024
         return psutil.Process().memory_info().rss
+
+
+def keep_freed_memory() -> bool:
+    """Let the C library keep freed blocks for the next batch instead of giving them back to the system.
+
+    glibc maps a large tensor anew each time, which costs a page fault for every 4 KB of it, and leaves holes where its
+    threshold has grown in between. True where the C library is glibc, the only one that is asked.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(mmap_threshold, 2**30) and mallopt(trim_threshold, 2**31 - 1))

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from platformdirs import user_cache_path
 
+from slimnb.attention import use_grouped_attention
 from slimnb.config import Dtype, FourBit, Lora
 from slimnb.errors import SlimnbError
+from slimnb.memory import keep_freed_memory
 from slimnb.offline_models import OFFLINE_MODELS
 from slimnb.quiet import known_noise_hidden
 
@@ -95,6 +97,8 @@ def load_model(
             model: Any = loader.from_pretrained(place, **options)
     except (OSError, ValueError, KeyError) as error:
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
+    if device == "cpu":
+        keep_freed_memory()
     if four_bit is None:
         model.to(device)
     else:
@@ -104,6 +108,7 @@ def load_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.eval()
+    use_grouped_attention(model)
     return LoadedModel(model, tokenizer, name, weights_sha256(place))
 
 

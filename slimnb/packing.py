@@ -7,10 +7,7 @@ segment is computed as if it stood alone behind the stem. A row that is all stem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -96,37 +93,3 @@ def collate(rows: list[Row], pad_id: int, device: torch.device) -> Batch:
         places=places,
         targets=tokens,
     )
-
-
-def target_logits(model: Any, batch: Batch, cache: Any = None) -> torch.Tensor:
-    """The logits [K, vocabulary] that predict each target, in the model's dtype.
-
-    The output head, the largest matrix product of a small model, is applied to these K places only.
-
-    Args:
-        cache: key/value cache of a prefix in front of every row of the batch; None for none. The batch's positions
-            count the prefix.
-    """
-    prefix = cache.get_seq_length() if cache is not None else 0
-    with only_at(model, batch.rows, batch.places):
-        return model(
-            input_ids=batch.ids,
-            attention_mask=batch.mask(model.dtype, prefix),
-            position_ids=batch.positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        ).logits[0]
-
-
-@contextmanager
-def only_at(model: Any, rows: torch.Tensor, places: torch.Tensor) -> Iterator[None]:
-    """Within the block the model's output head sees hidden states [1, K, H] at (rows, places) only.
-
-    A hook in front of the head, so that whatever a model does behind it (soft-capping, scaling) still happens.
-    """
-    head = model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(lambda _, args: (args[0][rows, places][None], *args[1:]))
-    try:
-        yield
-    finally:
-        handle.remove()

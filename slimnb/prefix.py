@@ -7,10 +7,41 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from slimnb.packing import only_at
+from slimnb.attention import Layers, shares_prefix
+from slimnb.head import only_at
 
-Layers = list[tuple[torch.Tensor, torch.Tensor]]
-"""Keys and values of each layer, [B, heads, slots, width]."""
+
+class Prefix:
+    """Tokens read once, whose keys and values all sequences of a batch see in front of their own.
+
+    Where the model's attention can look at them in place they lie in memory once; else each sequence gets a copy, at
+    the front of its own cache.
+    """
+
+    def __init__(self, model: Any, ids: list[int]):
+        self.length = len(ids)
+        self.shared = bool(ids) and shares_prefix(model)
+        self._layers: Layers = _read(model, ids) if ids else []
+
+    @property
+    def slots(self) -> int:
+        """Slots that the prefix takes in each sequence's own cache."""
+        return 0 if self.shared else self.length
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the model's forward is given beside a cache."""
+        return {"shared_prefix": self._layers} if self.shared else {}
+
+    def inputs(self, times: int) -> dict[str, Any]:
+        """What the model's forward is given to read so many sequences once, with no cache left behind."""
+        return {"past_key_values": self.new_cache(times), "use_cache": True} if self.slots else self.options
+
+    def new_cache(self, times: int) -> DynamicCache:
+        """A cache for so many sequences; copies of the prefix share its memory until the cache grows."""
+        if self.shared or not self.length:
+            return DynamicCache()
+        return DynamicCache([(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in self._layers])
 
 
 def common_prefix(sequences: list[list[int]], most: int) -> int:
@@ -19,19 +50,13 @@ def common_prefix(sequences: list[list[int]], most: int) -> int:
     return next((i for i in range(most) if any(ids[i] != first[i] for ids in sequences)), max(0, most))
 
 
-def read_prefix(model: Any, ids: list[int]) -> DynamicCache:
-    """Run the tokens through the model once and keep the cache, of batch size 1."""
-    cache = DynamicCache()
-    first = torch.zeros(1, dtype=torch.long, device=model.device)
-    with only_at(model, first, first):  # no logits are wanted; the head is kept from all places but one
-        model(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True)
-    return cache
-
-
 def layers(cache: Any) -> Layers:
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def repeat(cache: Any, times: int) -> DynamicCache:
-    """A cache of batch size `times` that shares the memory of the one of batch size 1 until it grows."""
-    return DynamicCache([(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in layers(cache)])
+def _read(model: Any, ids: list[int]) -> Layers:
+    cache = DynamicCache()
+    first = torch.zeros(1, dtype=torch.long, device=model.device)
+    with only_at(model, first, first):  # no logits are wanted; the head is kept from all places but one
+        model(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True)
+    return layers(cache)

@@ -20,13 +20,12 @@ import torch
 
 from slimnb.batches import find_budget, in_batches
 from slimnb.benchmarks import ChoiceItem
-from slimnb.packing import STEM, Row, causal_row, collate, target_logits
-from slimnb.prefix import common_prefix, read_prefix, repeat
+from slimnb.head import log_likelihoods, predicting_states
+from slimnb.packing import STEM, Row, causal_row, collate
+from slimnb.prefix import Prefix, common_prefix
 from slimnb.progress import console
 from slimnb.tokens import Encoded, context_length, encode_pair
 
-LOGIT_CHUNK = 256
-"""Predicted tokens that are normalized at once: 50 MB in float32 for a vocabulary of 50,000."""
 SHORTEST_PREFIX = 32
 """Tokens that items must share before the cache of a prefix is worth its reading."""
 FEWEST_ITEMS = 4
@@ -79,15 +78,15 @@ def _score_group(
     model: Any, tokenizer: Any, group: Group, rows: list[Row], token_budget: int, advance: Advance
 ) -> dict[int, list[float]]:
     """Item -> the log-likelihood of each of its answers, for the items of one group."""
-    cache = read_prefix(model, group.prefix) if group.prefix else None
-    own = [_without_prefix(rows[i], len(group.prefix)) for i in group.items]
+    prefix = Prefix(model, group.prefix)
+    own = [_without_prefix(rows[i], prefix.length) for i in group.items]
     sums: dict[int, list[float]] = {}
 
     def score(places: list[int]) -> None:
         some = [own[place] for place in places]
         batch = collate(some, tokenizer.pad_token_id, model.device)
-        logits = target_logits(model, batch, repeat(cache, len(some)) if cache else None)
-        likelihoods = log_likelihoods(logits, batch.targets).split([len(row.targets) for row in some])
+        states = predicting_states(model, batch, prefix.slots, **prefix.inputs(len(some)))
+        likelihoods = log_likelihoods(model, states, batch.targets).split([len(row.targets) for row in some])
         for place, row, part in zip(places, some, likelihoods, strict=True):
             sums[group.items[place]] = _sum_by_owner(part, row)
         advance(len(some))
@@ -108,7 +107,7 @@ def score_plainly(
     def score(places: list[int]) -> None:
         some = [rows[place] for place in places]
         batch = collate(some, tokenizer.pad_token_id, model.device)
-        likelihoods = log_likelihoods(target_logits(model, batch), batch.targets)
+        likelihoods = log_likelihoods(model, predicting_states(model, batch), batch.targets)
         for place, part in zip(places, likelihoods.split([len(row.targets) for row in some]), strict=True):
             i, j = keys[place]
             sums[i][j] = float(part.sum())
@@ -164,18 +163,6 @@ def share_prefixes(rows: list[Row]) -> Iterator[Group]:
         yield alone
 
 
-def log_likelihoods(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """log softmax(logits)[target] in float32, returned on the CPU in float64.
-
-    logits [K, vocabulary], targets [K] -> [K]
-    """
-    parts = [
-        -torch.nn.functional.cross_entropy(some.float(), wanted, reduction="none")
-        for some, wanted in zip(logits.split(LOGIT_CHUNK), targets.split(LOGIT_CHUNK), strict=True)
-    ]
-    return torch.cat(parts).double().cpu()
-
-
 def packs(model: Any) -> bool:
     """Whether the model's attention follows a mask of one's own: tried on a small row, once a model.
 
@@ -200,11 +187,12 @@ def _try_packing(model: Any) -> bool:
     try:
         with torch.inference_mode():
             batch = collate([pack(answers)], 0, model.device)
-            packed = _sum_by_owner(log_likelihoods(target_logits(model, batch), batch.targets), pack(answers))
+            found = log_likelihoods(model, predicting_states(model, batch), batch.targets)
+            packed = _sum_by_owner(found, pack(answers))
             plain = []
             for answer in answers:
                 batch = collate([causal_row(answer.ids, answer.boundary)], 0, model.device)
-                plain.append(float(log_likelihoods(target_logits(model, batch), batch.targets).sum()))
+                plain.append(float(log_likelihoods(model, predicting_states(model, batch), batch.targets).sum()))
     except (ValueError, TypeError, RuntimeError, IndexError):
         return False
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.3

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from slimnb.batches import by_length
 from slimnb.config import Training
 from slimnb.errors import SlimnbError
+from slimnb.head import backward_cross_entropy, predicting_states
 from slimnb.models import LoadedModel
-from slimnb.packing import causal_row, collate, target_logits
+from slimnb.packing import causal_row, collate
 from slimnb.tokens import Encoded, encode_pair
 from slimnb.training_sets import Example
 
@@ -90,7 +90,6 @@ def train(
         )
     per_epoch = math.ceil(len(fitting) / training.batch_size)
     steps = training.steps or max(1, round(per_epoch * (training.epochs or 0)))
-    accelerator = Accelerator(cpu=loaded.device.type == "cpu")
     parameters = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, steps, training))
@@ -106,10 +105,8 @@ def train(
             micro = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
             # Not accelerate's autocast: its precision is one for the whole process, and a notebook trains many models.
             with torch.autocast(loaded.device.type, torch.bfloat16, enabled=mixed_precision):
-                logits = target_logits(loaded.model, micro).float()
-            part = torch.nn.functional.cross_entropy(logits, micro.targets, reduction="sum") / label_tokens
-            accelerator.backward(part)
-            loss += part.item()
+                states = predicting_states(loaded.model, micro)
+                loss += backward_cross_entropy(loaded.model, states, micro.targets, label_tokens)
         if not math.isfinite(loss):
             raise SlimnbError(f"step {number}: the loss is {loss}. Lower the learning rate or train in float32")
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.clip))

@@ -46,8 +46,9 @@ def one(who: str, benchmark: str, shots: int, limit: int, batch: int) -> dict[st
         from slimnb.evaluate import evaluate
 
         asked = get_benchmark(benchmark)
+        questions = asked.load(DATA, shots, limit * subjects)
         start = time.perf_counter()
-        evaluate(loaded, asked, asked.load(DATA, shots, limit * subjects))
+        evaluate(loaded, asked, questions)
         seconds = time.perf_counter() - start
     else:
         from tests.perf import lm_eval_peer
