@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-Layers = list[tuple[torch.Tensor, torch.Tensor]]
-"""Keys and values of each layer, [B, heads, slots, width]."""
+from slimnb.cache import Layers, growing_cache, layers_of
 
 NAME = "slimnb_grouped"
 MOST_SCORES = 1024 * 1024
@@ -66,7 +65,8 @@ def grouped_attention(
     if shared_prefix is None:
         found = torch.softmax(scores, dim=-1) @ value
     else:
-        found = _behind_prefix(stacked, scores, value, *shared_prefix[module.layer_idx])
+        layer: Any = module.layer_idx
+        found = _behind_prefix(stacked, scores, value, *shared_prefix[layer])
     return found.reshape(batch, heads, length, width).transpose(1, 2).contiguous(), None
 
 
@@ -120,11 +120,11 @@ def shares_prefix(model: Any) -> bool:
 def _try_sharing(model: Any) -> bool:
     ids = _some_tokens(model)
     half = ids.shape[1] // 2
-    cache = DynamicCache()
+    cache = growing_cache()
     with torch.no_grad():
         whole = model(input_ids=ids, use_cache=False).logits[:, half:]
         model(input_ids=ids[:, :half], past_key_values=cache, use_cache=True)
-        shared = [(layer.keys, layer.values) for layer in cache.layers]
+        shared = layers_of(cache)
         positions = torch.arange(half, ids.shape[1])[None]
         try:
             parted = model(

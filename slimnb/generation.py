@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
+from slimnb.cache import growing_cache, layers_of
 from slimnb.head import only_at
-from slimnb.prefix import Prefix, common_prefix, layers
+from slimnb.prefix import Prefix, common_prefix
 from slimnb.tokens import context_length, encode
 
 SLOTS = 32
@@ -87,7 +87,7 @@ class _Batch:
             return
         used = self.filled.any(dim=0).nonzero()[:, 0]
         self.filled = self.filled[:, used]
-        self.cache = DynamicCache([(k[rows][:, :, used], v[rows][:, :, used]) for k, v in layers(self.cache)])
+        self.cache = growing_cache([(k[rows][:, :, used], v[rows][:, :, used]) for k, v in layers_of(self.cache)])
 
     def _step(self, sequences: list[_Sequence], ids: Any, positions: Any, filled: Any, cache: Any, last: Any) -> None:
         rows = torch.arange(len(sequences), device=ids.device)
@@ -190,7 +190,7 @@ def _beside(cache: Any, filled: torch.Tensor, other: Any, other_filled: torch.Te
 
     joined = [
         (torch.cat([wide(k), wide(other_k)]), torch.cat([wide(v), wide(other_v)]))
-        for (k, v), (other_k, other_v) in zip(layers(cache), layers(other), strict=True)
+        for (k, v), (other_k, other_v) in zip(layers_of(cache), layers_of(other), strict=True)
     ]
     both = [torch.nn.functional.pad(part, (0, slots - part.shape[1])) for part in (filled, other_filled)]
-    return DynamicCache(joined), torch.cat(both)
+    return growing_cache(joined), torch.cat(both)

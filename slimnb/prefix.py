@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import Cache
 
-from slimnb.attention import Layers, shares_prefix
+from slimnb.attention import shares_prefix
+from slimnb.cache import Layers, growing_cache, layers_of
 from slimnb.head import only_at
 
 
@@ -37,11 +38,11 @@ class Prefix:
         """What the model's forward is given to read so many sequences once, with no cache left behind."""
         return {"past_key_values": self.new_cache(times), "use_cache": True} if self.slots else self.options
 
-    def new_cache(self, times: int) -> DynamicCache:
+    def new_cache(self, times: int) -> Cache:
         """A cache for so many sequences; copies of the prefix share its memory until the cache grows."""
         if self.shared or not self.length:
-            return DynamicCache()
-        return DynamicCache([(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in self._layers])
+            return growing_cache()
+        return growing_cache([(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in self._layers])
 
 
 def common_prefix(sequences: list[list[int]], most: int) -> int:
@@ -50,13 +51,9 @@ def common_prefix(sequences: list[list[int]], most: int) -> int:
     return next((i for i in range(most) if any(ids[i] != first[i] for ids in sequences)), max(0, most))
 
 
-def layers(cache: Any) -> Layers:
-    return [(layer.keys, layer.values) for layer in cache.layers]
-
-
 def _read(model: Any, ids: list[int]) -> Layers:
-    cache = DynamicCache()
+    cache = growing_cache()
     first = torch.zeros(1, dtype=torch.long, device=model.device)
     with only_at(model, first, first):  # no logits are wanted; the head is kept from all places but one
         model(input_ids=torch.tensor([ids], device=model.device), past_key_values=cache, use_cache=True)
-    return layers(cache)
+    return layers_of(cache)

@@ -1,7 +1,8 @@
 """Evaluation beside lm-evaluation-harness: speed, memory, bfloat16's flips. Writes data/perf/evaluation.json.
 
 Each measurement is a process of its own: `python -m tests.perf.evaluation` runs them in turn, three pairs a benchmark;
-`python -m tests.perf.evaluation one WHO BENCHMARK SHOTS LIMIT BATCH` is one of them. A quiet machine is needed.
+`python -m tests.perf.evaluation one WHO BENCHMARK SHOTS LIMIT BATCH` is one of them, and `... inside` looks into
+slimnb's own time (tests/perf/inside.py). A quiet machine is needed.
 """
 
 from __future__ import annotations
@@ -111,15 +112,22 @@ def compare(benchmark: str, shots: int, limit: int, part: int, wanted: float) ->
 def main() -> None:
     from slimnb.environment import describe
     from slimnb.files import write_json
+    from tests.perf import inside
 
     if sys.argv[1:2] == ["one"]:
         who, benchmark, *numbers = sys.argv[2:]
         print(json.dumps(one(who, benchmark, *map(int, numbers))))
         return
+    if sys.argv[1:2] == ["inside"]:
+        report = json.loads(RESULT.read_text())
+        write_json(RESULT, report | {"inside": inside.evaluation(DATA)})
+        return
     report: dict[str, Any] = {"environment": describe(), "dtype": "bfloat16", "lm_eval": "0.4.13", "cases": {}}
     for benchmark, shots, *rest in CASES:
         report["cases"][f"{benchmark}, {shots} shots"] = compare(benchmark, shots, *rest)
         write_json(RESULT, report)
+    report["inside"] = inside.evaluation(DATA)
+    write_json(RESULT, report)
 
 
 if __name__ == "__main__":
