@@ -20,8 +20,8 @@ from slimnb.environment import describe
 from slimnb.errors import OutOfMemory, SlimnbError
 from slimnb.evaluate import evaluate
 from slimnb.files import append_json_line, atomic_path, write_json
-from slimnb.memory import PeakMemory
 from slimnb.models import LoadedModel, add_lora, load_model, parameter_counts, require_four_bit, weights_bytes
+from slimnb.peak import PeakMemory
 from slimnb.progress import console, progress_bar
 from slimnb.quiet import known_noise_hidden
 from slimnb.records import BenchmarkResult, Costs, Lineage

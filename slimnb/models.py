@@ -17,8 +17,8 @@ from platformdirs import user_cache_path
 from slimnb.attention import use_grouped_attention
 from slimnb.config import Dtype, FourBit, Lora
 from slimnb.errors import SlimnbError
-from slimnb.memory import keep_freed_memory
 from slimnb.offline_models import OFFLINE_MODELS
+from slimnb.peak import keep_freed_memory
 from slimnb.quiet import known_noise_hidden
 
 
