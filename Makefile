@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUNS ?= data/runs
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard notebooks test test-slow parity perf-eval lint format workshop-data clean
+.PHONY: help setup demo dashboard notebooks test test-slow parity perf-eval perf-train gpu-check lint format workshop-data clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,13 @@ parity: $(READY)  ## scores beside lm-evaluation-harness's, item by item (instal
 perf-eval: $(READY)  ## evaluation's speed and memory beside lm-evaluation-harness's (half an hour, a quiet machine)
 	$(BIN)/pip install --quiet -e '.[peers]' -c constraints.txt
 	$(BIN)/python -m tests.perf.evaluation
+
+perf-train: $(READY)  ## training's speed and memory beside TRL's (half an hour, a quiet machine)
+	$(BIN)/pip install --quiet -e '.[peers]' -c constraints.txt
+	$(BIN)/python -m tests.perf.training
+
+gpu-check: $(READY)  ## every method trained and scored on a CUDA GPU, measured; elsewhere it says what it would do
+	$(BIN)/python -m tests.perf.gpu_check
 
 lint: $(READY)  ## ruff, pyright and import-linter
 	$(BIN)/ruff check .

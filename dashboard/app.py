@@ -1,4 +1,4 @@
-"""The app's entry: `streamlit run dashboard/app.py [-- --runs DIR]`."""
+"""The app's entry: `streamlit run dashboard/app.py [-- --runs DIR] [--data DIR] [--lm-eval DIR]`."""
 
 import sys
 from pathlib import Path
@@ -7,18 +7,28 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # streamlit puts only this file's directory there
 
-from dashboard.store import the_store
-from dashboard.widgets import choose_study
+from dashboard import address
+from dashboard.store import look
+from dashboard.widgets import say
+
+# No icons: Streamlit makes a page's icon its favicon, which browsers would fetch from Google.
+PAGES = ("overview", "runs", "compare", "items", "training", "cost", "imports")
 
 st.set_page_config(page_title="slimnb", layout="wide")
 page = st.navigation([st.Page(f"views/{name}.py", title=name.capitalize(), default=name == "overview")
-                      for name in ("overview", "runs", "compare", "training", "cost")])  # fmt: skip
-store = the_store()
+                      for name in PAGES])  # fmt: skip
+store = look()
+address.begin(page.title)
 st.title(page.title)
-if store.studies:
+if store.by_study or page.title == "Imports":
     with st.sidebar:
-        choose_study(store.studies)
+        if store.by_study:
+            address.choose_study(list(store.by_study))
+        address.choose_switch("Teach", "teach", help="A sentence under each figure on how to read it.")
     page.run()
+    address.settle()
 else:
     st.info("No runs yet. `make demo` makes four: the base model, LoRA, QLoRA and full fine-tuning. Looked in:")
-    st.text(str(store.root))
+    say(store.root)
+for one in store.broken if not store.by_study else ():
+    say(f"{one.path}: {one.reason}")

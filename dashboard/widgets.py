@@ -1,53 +1,103 @@
-"""What pages share: choices kept in the address, and figures and tables with their text alternatives.
+"""What pages share: figures, tables and text, each with its alternative, and their export.
 
-The address is what counts: a box that is changed writes there before the page runs again, and the page reads from
-there. So a link, a reload and the browser's Back all show the same thing. What an address asks for is looked up among
-the known options; anything else is named, and the default is shown.
+Text of run files and data sets goes through `say` and `table` alone, which draw it as it is and never read markup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from dashboard.wording import HOW_TO_READ
+from slimnb.exports import to_latex, to_markdown
 
-def choose_study(studies: Sequence[str]) -> str:
-    """The study of every page. Streamlit keeps a bound box's value in the address from page to page."""
-    if "study" not in st.session_state:  # later it is another page's address that is left over
-        _name_unknown("Study", [one for one in st.query_params.get_all("study") if one not in studies])
-    return st.selectbox("Study", studies, key="study", bind="query-params", on_change=_forget_the_rest)
-
-
-def choose(label: str, options: Sequence[str], key: str, start: int = 0) -> str:
-    """A select box for one of the options, which has `key` in the address; the one at `start` to begin with."""
-    asked = st.query_params.get(key)
-    _name_unknown(label, [asked] if asked is not None and asked not in options else [])
-    st.session_state[key] = asked if asked in options else options[start]
-    return st.selectbox(label, options, key=key, on_change=_write, args=(key,))
+LONGEST = 4000
+"""Characters of one text; a page is no place for more."""
+MOST_COLUMNS = 60
+# Control characters, those that turn the direction of a line around, and halves of characters.
+NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def choose_several(label: str, options: Sequence[str], key: str) -> list[str]:
-    """As `choose`, for any number of the options; all of them to begin with."""
-    asked = st.query_params.get_all(key)
-    _name_unknown(label, [one for one in asked if one and one not in options])
-    known = [one for one in asked if one in options]
-    st.session_state[key] = known if known or asked == [""] else list(options)
-    return st.pills(label, options, selection_mode="multi", key=key, on_change=_write, args=(key,))
+def say(text: Any) -> None:
+    """A paragraph of plain text."""
+    st.text(clean(text))
 
 
-def chart(figure: go.Figure) -> None:
+def clean(text: Any) -> str:
+    """Text that every browser can be sent: whole characters, not too many, and none that turns the line around."""
+    shown = str(text)
+    if len(shown) > LONGEST:
+        shown = f"{shown[:LONGEST]} ... ({len(shown) - LONGEST:,} more characters)"
+    return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", shown)
+
+
+def chart(figure: go.Figure, reading: str, key: str | None = None) -> None:
+    """A figure with its text alternative; `reading` says in wording.HOW_TO_READ how to read it."""
     layout: Any = figure.layout
-    st.plotly_chart(figure, alt=layout.meta["alt"], config={"displaylogo": False})
+    said = clean(layout.meta["alt"])
+    saved = {"format": "svg", "filename": f"slimnb-{reading}"}
+    st.plotly_chart(figure, alt=said, key=key, config={"displaylogo": False, "toImageButtonOptions": saved})
+    if st.session_state.get("teach"):
+        st.caption(HOW_TO_READ[reading])
+        with st.expander("The figure in words"):
+            say(said)
 
 
-def table(rows: Sequence[dict[str, Any]], alt: str, formats: dict[str, str] | None = None) -> None:
+def table(
+    rows: Sequence[Mapping[str, Any]], alt: str, formats: dict[str, str] | None = None, *,
+    widths: dict[str, Any] | None = None, **options: Any,
+) -> Any:  # fmt: skip
     """A table of text and numbers; cells are drawn as they are, never read as markup."""
-    columns = {name: st.column_config.NumberColumn(format=form) for name, form in (formats or {}).items()}
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt=alt, column_config=columns, height="content", placeholder="-")
+    frame = pd.DataFrame([{name: _cell(value) for name, value in row.items()} for row in rows]).iloc[:, :MOST_COLUMNS]
+    frame.columns = _unique(clean(name) for name in frame.columns)
+    number = st.column_config.NumberColumn
+    columns = {name: number(format=form) for name, form in (formats or {}).items() if name in frame}
+    columns |= {name: st.column_config.Column(width=width) for name, width in (widths or {}).items()}
+    height = "content" if len(frame) <= 20 else 560
+    return st.dataframe(
+        frame, hide_index=True, alt=alt, column_config=columns, height=height, placeholder="-", **options
+    )
+
+
+def downloads(
+    frame: pd.DataFrame, name: str, key: str, record: Callable[[], str] | None = None, papers: bool = False
+) -> None:
+    """Buttons that save what is on the screen: CSV, JSON, and for a paper's table Markdown and LaTeX."""
+    forms: dict[str, tuple[str, Any]] = {
+        "CSV": ("text/csv", lambda: frame.to_csv(index=False)),
+        "JSON": ("application/json", record or (lambda: frame.to_json(orient="records", indent=2))),
+    }
+    if papers:
+        forms |= {
+            "Markdown": ("text/markdown", lambda: to_markdown(frame)),
+            "LaTeX": ("text/x-tex", lambda: to_latex(frame)),
+        }
+    with st.container(horizontal=True):
+        for form, (mime, make) in forms.items():
+            ending = {"Markdown": "md", "LaTeX": "tex"}.get(form, form.lower())
+            st.download_button(
+                form, make, f"{name}.{ending}", mime, key=f"{key}-{form}", on_click="ignore", icon=":material/download:"
+            )
+
+
+def in_a_notebook(runs: Sequence[Any], figure: str) -> None:
+    """The Python lines that draw the figure from the same runs."""
+    names = ", ".join(repr(run.path.name) for run in runs)
+    made = {"scores": "scores_frame", "differences": "differences_frame", "cost": "cost_frame",
+            "training_curves": "curves_frame"}[figure]  # fmt: skip
+    with st.expander("The Python lines for a notebook"):
+        st.code(
+            "from pathlib import Path\n\nfrom slimnb import find\n"
+            f"from slimnb.figures import {figure}, {made}\n\n"
+            f"runs = [find(Path({str(runs[0].path.parents[1])!r}), name) for name in [{names}]]\n{figure}({made}(runs))",
+            language="python",
+        )
 
 
 def rows_of(frame: pd.DataFrame) -> list[Any]:
@@ -55,16 +105,19 @@ def rows_of(frame: pd.DataFrame) -> list[Any]:
     return list(frame.itertuples())
 
 
-def _write(key: str) -> None:
-    st.query_params[key] = st.session_state[key] or [""]  # an empty choice is a choice too
+def _unique(names: Iterable[str]) -> list[str]:
+    """Arrow takes no column's name twice."""
+    seen: Counter[str] = Counter()
+    given = []
+    for name in names:
+        seen[name] += 1
+        given.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
+    return given
 
 
-def _forget_the_rest() -> None:
-    for key in [key for key in st.query_params if key != "study"]:
-        del st.query_params[key]
-
-
-def _name_unknown(label: str, unknown: Sequence[str]) -> None:
-    for one in unknown:
-        st.warning(f"{label}: the address asks for one that is not here:")
-        st.text(one)
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
+        return float(value)
+    return value

@@ -7,15 +7,87 @@ from typing import Any
 
 import pandas as pd
 
+from slimnb.comparison import Comparison
+from slimnb.records import RunRecord
+from slimnb.runs import RunFolder
+
+
+WHERE_TO_LOOK = """
+1. **Did LoRA help?** The first answer below; then *Compare base with what was trained*: a point whose line does not
+   touch 0 is a change that chance does not explain.
+2. **Was QLoRA as good?** The second answer; then *Compare LoRA and QLoRA*: the table's column *within 2 points* says
+   whether "as good" is shown.
+3. **What did it cost?** The third answer; then *Costs*.
+4. **What did the model forget?** The fourth answer, of the benchmarks that it was not trained for; then *Compare on
+   every benchmark*, where a fall is forgetting.
+5. **On which items?** The fifth answer; then *Items that broke*: choose one, and read both answers to it.
+"""
+"""The way by clicks to the five questions that the app answers; tests/browser walks it."""
+
+HOW_TO_READ = {
+    "scores": "A bar is the share of right answers and the line on it its 95% interval: with other items of the same "
+    "kind the score would lie there. Bars whose lines overlap may still differ, since the runs answered the same "
+    "items: look at the changes. The dashes are what guessing would score.",
+    "differences": "A point is the change on the same items and its line the 95% interval. A line that crosses 0 means "
+    "that the change is not resolved with so many items, which is not the same as no change.",
+    "equivalence": "The grey band is what counts as no difference. Only a line that lies wholly within the band shows "
+    "that the two are as good as each other; one that crosses 0 but leaves the band shows nothing.",
+    "curves": "A falling loss means that the model predicts the training answers better, and says nothing of new "
+    "questions: for that look at the scores. With smoothing the pale line is what was measured.",
+    "cost": "Up is better and left is cheaper. The dotted line joins the runs that no other beats in both; two points "
+    "whose lines overlap are not told apart by their scores.",
+    "items": "Confidence is the right answer's share of the probability of all choices. It can move far without the "
+    "answer changing, and an answer can change by a hair: a run of another seed would break other items.",
+}
+"""A sentence or two under each figure, for those who see it for the first time."""
+
 
 def verdict(name: str, row: Any) -> str:
-    """One sentence about a row of `slimnb.figures.differences_frame`."""
+    """One sentence about a row of `slimnb.frames.differences_frame`."""
     if pd.notna(row.refused):
         return f"{name} on {row.benchmark}: not compared. {row.refused}"
-    points, low, high = 100 * row.difference, 100 * row.low, 100 * row.high
     end = "resolved" if row.resolved else f"not resolved with {row.n:.0f} items"
-    interval = f"(95% {low:+.1f} to {high:+.1f}, {row.n:.0f} items)"
-    return f"{name[:1].upper()}{name[1:]} changed {row.benchmark} by {points:+.1f} points {interval}: {end}."
+    return f"{name[:1].upper()}{name[1:]} changed {row.benchmark} by {points(row)}: {end}."
+
+
+def as_good(one: Comparison) -> str:
+    """Whether the second is as good as the first: a difference, equality within a margin, or neither shown."""
+    margin = f"{100 * one.equivalence.margin:g} points"
+    if one.resolved:
+        end = "better" if one.paired.difference > 0 else "worse"
+    elif one.equivalence.equivalent:
+        end = f"as good within {margin}"
+    else:
+        end = f"neither a difference nor \"as good within {margin}\" is shown"
+    return f"On {one.benchmark} QLoRA is {points(one.paired)} from LoRA: {end}."
+
+
+def points(row: Any) -> str:
+    numbers = 100 * row.difference, 100 * row.low, 100 * row.high
+    return "{:+.1f} points (95% {:+.1f} to {:+.1f}, ".format(*numbers) + f"{row.n:.0f} items)"
+
+
+def spent(name: str, run: RunFolder) -> str:
+    """What a run took, as far as it is known."""
+    costs, said = run.record.costs, []
+    if run.config.training:
+        if costs.train_seconds is not None:
+            said.append(f"{duration(costs.train_seconds)} of training")
+        if costs.trainable_parameters is not None:
+            share = f" ({costs.trainable_parameters / costs.total_parameters:.1%})" if costs.total_parameters else ""
+            said.append(f"{costs.trainable_parameters / 1e6:,.1f} million trained parameters{share}")
+    peak = costs.train_peak_bytes or costs.eval_peak_bytes
+    if peak:
+        said.append(f"{peak / 1e9:.2f} GB of memory at most{'' if run.config.training else ', scoring'}")
+    return f"{name}: {', '.join(said) or 'not recorded'}."
+
+
+def duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def score_cell(row: Any) -> str:
@@ -26,6 +98,15 @@ def change_cell(row: Any) -> str:
     if pd.notna(row.refused):
         return "refused"
     return f"{100 * row.difference:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
+
+
+def why_ended(record: RunRecord) -> str | None:
+    """Why a run is not complete; None where it is, or still runs."""
+    if record.status in ("completed", "running"):
+        return record.error
+    if record.status == "interrupted" and not record.error:
+        return f"its process is gone without a word; last sign of life {moment(record.heartbeat) or 'unknown'}"
+    return record.error or "no reason was written"
 
 
 def moment(seconds: float) -> str | None:

@@ -8,7 +8,8 @@ from typing import Any
 
 _HOMES = {
     "slimnb.errors": ["SlimnbError", "OutOfMemory"],
-    "slimnb.config": ["RunConfig", "StudyConfig", "make_run_config", "load_study", "METHODS"],
+    "slimnb.config": ["RunConfig", "make_run_config", "METHODS"],
+    "slimnb.grid": ["StudyConfig", "load_study"],
     "slimnb.records": ["Score"],
     "slimnb.runs": ["RunFolder", "scan", "find"],
     "slimnb.stats": [

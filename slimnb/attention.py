@@ -8,6 +8,8 @@ scores exist in full, as in transformers' own `eager` attention and with its rou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -101,12 +103,25 @@ def use_grouped_attention(model: Any) -> None:
         return
     ids = _some_tokens(model)
     logits = {}
-    with torch.no_grad():
+    with torch.no_grad(), _weights_left_alone(model):
         for name in ("eager", NAME):
             model.set_attn_implementation(name)
             logits[name] = model(input_ids=ids, use_cache=False).logits
     if not _close(logits["eager"], logits[NAME]):
         model.set_attn_implementation("sdpa")
+
+
+@contextmanager
+def _weights_left_alone(model: Any) -> Iterator[None]:
+    """Keep bitsandbytes from rounding 4-bit weights' scales, as it does for its CPU kernel when they first infer."""
+    layers = [layer for layer in model.modules() if getattr(layer, "support_avx512bf16_for_cpu", False)]
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.support_avx512bf16_for_cpu = True
 
 
 def shares_prefix(model: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
@@ -10,8 +11,10 @@ import torch
 
 from slimnb.progress import console
 
-MOST_TOKENS = {"cpu": 1536, "cuda": 16384}
+MOST_TOKENS = {"cpu": 768, "cuda": 16384}
 """Tokens in a batch beyond which a device's matrix products gain no speed."""
+MOST_WORKERS = 4
+"""Threads that compute a batch each: every one holds its own activations."""
 MOST_PADDING = 0.05
 """Share of padding at which a batch that is at least half full takes no shorter sequence."""
 SHARE_OF_FREE_MEMORY = 0.5
@@ -36,24 +39,47 @@ def by_length(lengths: list[int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-def in_batches(lengths: list[int], budget: int, work: Callable[[list[int]], None]) -> None:
-    """Call `work` with the indices of each batch; where memory runs out, halve the budget and go on.
+def in_batches(lengths: list[int], budget: int, work: Callable[[list[int]], None], workers: int = 1) -> None:
+    """Call `work` with the indices of each batch; where memory runs out, go on with the batch's halves.
+
+    Args:
+        workers: threads that work on a batch each, with their part of torch's own threads. Two of them on a core each
+            are faster than one on two: most operations on a small batch are too short to be shared.
 
     Raises:
         Whatever `work` raises, out-of-memory included where a batch of one does not fit.
     """
-    waiting = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    while waiting:
-        batch = [waiting[i] for i in next(by_length([lengths[i] for i in waiting], budget))]
+
+    def attempt(batch: list[int]) -> None:
         try:
             work(batch)
         except (MemoryError, RuntimeError) as error:
             if len(batch) == 1 or not is_out_of_memory(error):
                 raise
-            budget = max(1, len(batch) * lengths[batch[0]] // 2)
-            console.print(f"out of memory: going on with batches of {budget} tokens")
-        else:
-            del waiting[: len(batch)]
+            half = len(batch) // 2
+            console.print(f"out of memory: going on with {half} sequences at once")
+            attempt(batch[:half])
+            attempt(batch[half:])
+
+    batches = list(by_length(lengths, budget))
+    threads = torch.get_num_threads()
+    if workers == 1 or len(batches) == 1:
+        for batch in batches:
+            attempt(batch)
+        return
+    part = max(1, threads // workers)
+    try:
+        torch.set_num_threads(part)
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(part,)) as pool:
+            for _ in pool.map(attempt, batches):
+                pass
+    finally:
+        torch.set_num_threads(threads)
+
+
+def worker_count(device: torch.device) -> int:
+    """Threads for `in_batches`: on a GPU one, whose operations are queued anyway."""
+    return min(MOST_WORKERS, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:

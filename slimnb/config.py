@@ -1,4 +1,4 @@
-"""What a run and a study are made of: typed, validated, and the one place for every default.
+"""What a run is made of: typed, validated, and the one place for every default.
 
 Imports no torch: the dashboard and `slimnb --help` read it.
 """
@@ -6,7 +6,6 @@ Imports no torch: the dashboard and `slimnb --help` read it.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
 from pathlib import Path
@@ -14,20 +13,21 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from slimnb.documents import read_json, read_yaml, validated
+from slimnb.documents import read_json, validated
 from slimnb.errors import SlimnbError
 
 Method = Literal["base", "lora", "qlora", "full"]
 METHODS: tuple[Method, ...] = ("base", "lora", "qlora", "full")
 """The fixed order in which methods are shown everywhere."""
 
-Dtype = Literal["bfloat16", "float32"]
+Dtype = Literal["bfloat16", "float32", "float16"]
 
 LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
 """LoRA's best learning rate is about ten times that of full fine-tuning, whatever the model's size
 ("LoRA Without Regret", Thinking Machines, 2025, section on learning rates)."""
 
-LORA_OPTIONS = ("rank", "alpha", "targets")
+LORA_OPTIONS = ("rank", "alpha", "dropout", "targets", "rank_stabilized", "dora", "init")
+QUANTIZATION_OPTIONS = ("four_bit_kind", "double_quantization")
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -49,6 +49,13 @@ class Lora(Frozen):
     """Off: runs of a few epochs gain nothing from it, and it costs speed."""
     targets: str | tuple[str, ...] = "all-linear"
     """Every linear layer but the output head: attention alone loses accuracy (arXiv 2305.14314, figure 2)."""
+    rank_stabilized: bool = False
+    """Scale by alpha / sqrt(rank) (rsLoRA, arXiv 2312.03732): at ranks of 64 and more alpha / rank learns less."""
+    dora: bool = False
+    """Learn the weights' magnitude apart from their direction (DoRA, arXiv 2402.09353): better at low ranks, slower."""
+    init: Literal["zero", "pissa", "loftq"] = "zero"
+    """What the update starts from: nothing (B = 0); the weights' leading singular directions (PiSSA, arXiv 2404.02948);
+    or the error of quantization, for method qlora (LoftQ, arXiv 2310.08659)."""
 
 
 class FourBit(Frozen):
@@ -85,11 +92,26 @@ class Training(Frozen):
     """AdamW's decoupled decay."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
+    optimizer: Literal["adamw", "paged_adamw_8bit"] = "adamw"
+    """AdamW's moments in float32, or on CUDA in 8 bits and paged to the CPU when memory is short (bitsandbytes;
+    arXiv 2305.14314, section 3)."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: about a third slower, and they no longer fill the memory."""
+    columns: dict[str, str] = {}
+    """For a file of the user's: slimnb's name of a column -> the file's."""
+    validation: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the rows that is held out; its loss is measured ten times, and at the end."""
+    patience: Positive | None = None
+    """Stop after so many measurements of the validation loss without a better one; None never stops early."""
+    keep: Literal["last", "best"] = "last"
+    """The weights to keep: those of the last step, or of the lowest validation loss."""
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of epochs and steps")
+        if not self.validation and (self.patience or self.keep == "best"):
+            raise ValueError("patience and keep: best need a validation share")
         return self
 
 
@@ -124,14 +146,23 @@ class RunConfig(Frozen):
         for part, wanted in needed.items():
             if (getattr(self, part) is not None) != wanted:
                 raise ValueError(f"method {self.method} {'needs' if wanted else 'takes no'} {part}")
+        if self.lora and self.lora.init == "loftq" and not self.four_bit:
+            raise ValueError("init loftq starts from the error of quantization: it needs method qlora")
+        if self.lora and self.lora.init == "pissa" and (self.four_bit or self.lora.dora):
+            raise ValueError("init pissa goes with method lora, and without dora: it changes the weights beneath")
+        if self.training and self.dtype == "float16":
+            raise ValueError("dtype float16 is for scoring: its range is too small to train without scaling; use bfloat16")
         if len(set(self.benchmarks)) != len(self.benchmarks):
             raise ValueError("a benchmark is named twice")
         return self
 
     @property
     def run_id(self) -> str:
-        """Readable and unique: method, model, training set, seed and six digits of the content's hash."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Readable and unique: method, model, training set, seed and six digits of the content's hash.
+
+        Fields at their defaults are not hashed: one that a later slimnb adds leaves the ids of earlier runs alone.
+        """
+        canonical = json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:6]
         parts = [self.method, slug(Path(self.model).name)]
         if self.training:
@@ -156,54 +187,43 @@ def make_run_config(
     chat_template: bool = False,
     train_on: str | None = None,
     train_limit: int | None = None,
-    epochs: float | None = None,
-    steps: int | None = None,
-    learning_rate: float | None = None,
-    rank: int | None = None,
-    alpha: float | None = None,
-    targets: str | tuple[str, ...] | None = None,
-    **training: Any,
+    **options: Any,
 ) -> RunConfig:
     """Build a RunConfig from the flat options of the command line and of study files.
 
     Options that are None take their default. A rank without an alpha keeps alpha / rank = 2.
 
+    Args:
+        options: fields of Training, of Lora, and of FourBit (its `kind` is `four_bit_kind` here).
+
     Raises:
         SlimnbError: a value is out of range, or an option does not go with the method.
     """
-    given_training = {k: v for k, v in training.items() if v is not None}
+    given = {k: v for k, v in options.items() if v is not None}
+    lora = {k: given.pop(k) for k in LORA_OPTIONS if k in given}
+    four_bit = {k: given.pop(k) for k in QUANTIZATION_OPTIONS if k in given}
+    source = {k: v for k, v in (("train_on", train_on), ("train_limit", train_limit)) if v is not None}
     parts: dict[str, Any] = {}
     if method == "base":
-        unused = {
-            "train-on": train_on, "train-limit": train_limit, "epochs": epochs, "steps": steps,
-            "learning-rate": learning_rate, "rank": rank, "alpha": alpha, "targets": targets, **given_training,
-        }  # fmt: skip
-        if named := [f"--{name.replace('_', '-')}" for name, value in unused.items() if value is not None]:
-            raise SlimnbError(f"method base trains nothing, so {', '.join(named)} cannot be used with it")
+        _refuse({**source, **given, **lora, **four_bit}, "method base trains nothing")
     elif method in METHODS:
         if train_on is None:
             raise SlimnbError(f"method {method} needs a training set: add --train-on NAME (`slimnb data` lists them)")
-        if epochs is None and steps is None:
-            epochs = 3
-        parts["training"] = {
-            "data": train_on, "limit": train_limit, "epochs": epochs, "steps": steps,
-            "learning_rate": LEARNING_RATES[method] if learning_rate is None else learning_rate,
-            **given_training,
-        }  # fmt: skip
+        if "epochs" not in given and "steps" not in given:
+            given["epochs"] = 3
+        given.setdefault("learning_rate", LEARNING_RATES[method])
+        parts["training"] = {"data": train_on, "limit": train_limit, **given}
         if method == "full":
-            if rank is not None or alpha is not None or targets is not None:
-                raise SlimnbError("method full trains all weights: --rank, --alpha and --targets do not apply")
+            _refuse(lora, "method full trains all weights and has no LoRA")
         else:
-            lora: dict[str, Any] = {}
-            if rank is not None:
-                lora |= {"rank": rank, "alpha": 2.0 * rank}
-            if alpha is not None:
-                lora["alpha"] = alpha
-            if targets is not None:
-                lora["targets"] = targets
+            if "rank" in lora:
+                lora.setdefault("alpha", 2.0 * lora["rank"])
             parts["lora"] = lora
         if method == "qlora":
-            parts["four_bit"] = {}
+            kind = {"kind": four_bit.pop("four_bit_kind")} if "four_bit_kind" in four_bit else {}
+            parts["four_bit"] = kind | four_bit
+        else:
+            _refuse(four_bit, f"method {method} does not quantize")
     return validated(
         RunConfig,
         {
@@ -214,59 +234,10 @@ def make_run_config(
     )  # fmt: skip
 
 
-class StudyConfig(Frozen):
-    """A grid of runs: every method on every training set with every seed; the base model once."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    model: str = "smollm2-135m"
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = METHODS
-    train_on: tuple[str, ...] = ()
-    benchmarks: Annotated[tuple[str, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    options: dict[str, Any] = {}
-    """Anything `slimnb run` takes, the same for every trained run: epochs, rank, ... Method full skips LoRA's."""
-    scoring: dict[str, Any] = {}
-    """limit, shots, dtype and chat_template, the same for every run of the study, the base model included."""
-
-    @model_validator(mode="after")
-    def _options_are_the_grids_to_give(self) -> Self:
-        if wrong := sorted(self.options.keys() & {*RunConfig.model_fields, "train_on"}):
-            raise ValueError(f"options cannot hold {', '.join(wrong)}: the study gives it elsewhere")
-        if wrong := sorted(self.scoring.keys() - {"limit", "shots", "dtype", "chat_template"}):
-            raise ValueError(f"scoring takes limit, shots, dtype and chat_template, not {', '.join(wrong)}")
-        if set(self.methods) != {"base"} and not self.train_on:
-            raise ValueError("train_on: name a training set, or leave only base in methods")
-        return self
-
-    def runs(self) -> list[RunConfig]:
-        """The grid's runs, base first, then in the order of methods within each training set and seed.
-
-        Raises:
-            SlimnbError: a cell of the grid is not a valid run.
-        """
-        shared = {"model": self.model, "benchmarks": self.benchmarks, **self.scoring}
-        configs = []
-        if "base" in self.methods:
-            configs.append(make_run_config(method="base", **shared))
-        trained = [method for method in METHODS if method in self.methods and method != "base"]
-        for data, seed, method in itertools.product(self.train_on, self.seeds, trained):
-            options = {k: v for k, v in self.options.items() if method != "full" or k not in LORA_OPTIONS}
-            configs.append(make_run_config(method=method, train_on=data, seed=seed, **shared, **options))
-        return configs
-
-
-def load_study(path: Path) -> StudyConfig:
-    """Read a study's YAML file.
-
-    Raises:
-        SlimnbError: the file is missing, is not YAML, or has a wrong field.
-    """
-    study = validated(StudyConfig, read_yaml(path), str(path))
-    try:
-        study.runs()
-    except SlimnbError as error:
-        raise SlimnbError(f"{path}: {error}") from error
-    return study
+def _refuse(options: dict[str, Any], reason: str) -> None:
+    if options:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise SlimnbError(f"{reason}, so {named} cannot be used with it")
 
 
 def load_run_config(path: Path) -> RunConfig:

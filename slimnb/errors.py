@@ -10,3 +10,9 @@ class SlimnbError(Exception):
 
 class OutOfMemory(SlimnbError):  # noqa: N818  the name is the status that the run ends with
     """A run did not fit in the memory of its device."""
+
+
+OUT_OF_MEMORY_ADVICE = (
+    "`slimnb plan` itemizes what is needed. Less is needed with --gradient-checkpointing, --method qlora, a lower "
+    "--rank, or training rows cut by --max-length"
+)

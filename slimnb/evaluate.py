@@ -20,6 +20,7 @@ from slimnb.benchmarks import Benchmark, Questions
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict, normalize
 from slimnb.generation import SLOTS, generate
 from slimnb.models import LoadedModel
+from slimnb.processes import Processes
 from slimnb.progress import console
 from slimnb.records import BenchmarkResult, Score
 from slimnb.scoring import score_choices
@@ -52,10 +53,13 @@ def evaluate(
     loaded.model.eval()
     if chat_template:
         questions = questions.as_chat(loaded.tokenizer)
+    processes = Processes()
+    mine = processes.share(questions.items)
     if isinstance(benchmark, Gsm8k):
-        rows = _generated(loaded, benchmark, questions.items, advance, slots)
+        rows = _generated(loaded, benchmark, mine, advance, slots)
     else:
-        rows = _chosen(loaded, benchmark, questions.items, advance, token_budget)
+        rows = _chosen(loaded, benchmark, mine, advance, token_budget)
+    rows = processes.collect(rows)
     items = pd.DataFrame(rows)
     seconds = time.perf_counter() - start
     metrics = {metric: _share(items, f"correct_{metric}") for metric in benchmark.metrics}

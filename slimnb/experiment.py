@@ -1,6 +1,8 @@
 """One run from its configuration to its finished folder, in this process.
 
-A run that must not disturb others (a study's) is started in a process of its own; see slimnb.study.
+A run that was interrupted goes on: training from its newest checkpoint, scoring behind the last benchmark that is
+whole. Several processes (`accelerate launch -m slimnb run ...`) share the work, and one writes the folder. A run that
+must not disturb others (a study's) is started in a process of its own; see slimnb.study.
 """
 
 from __future__ import annotations
@@ -14,30 +16,49 @@ from pathlib import Path
 import torch
 
 from slimnb.benchmarks import Benchmark, Questions, get_benchmark
+from slimnb.checkpoint import Checkpoints
 from slimnb.config import RunConfig
 from slimnb.contamination import explain, overlap
 from slimnb.environment import describe
-from slimnb.errors import OutOfMemory, SlimnbError
+from slimnb.errors import OUT_OF_MEMORY_ADVICE, OutOfMemory, SlimnbError
 from slimnb.evaluate import evaluate
-from slimnb.files import append_json_line, atomic_path, write_json
-from slimnb.models import LoadedModel, add_lora, load_model, parameter_counts, require_four_bit, weights_bytes
-from slimnb.peak import PeakMemory
+from slimnb.files import atomic_path
+from slimnb.merge import lineage
+from slimnb.models import (
+    LoadedModel,
+    add_lora,
+    load_adapter,
+    load_model,
+    parameter_counts,
+    require_four_bit,
+    weights_bytes,
+)
+from slimnb.peak import peak_bytes, reset_peak
+from slimnb.pissa import save_as_lora
+from slimnb.processes import Processes
 from slimnb.progress import console, progress_bar
 from slimnb.quiet import known_noise_hidden
-from slimnb.records import BenchmarkResult, Costs, Lineage
+from slimnb.records import BenchmarkResult
 from slimnb.runs import HEARTBEAT_SECONDS, RunFolder
-from slimnb.tokens import as_chat
 from slimnb.train import Step, train
-from slimnb.training_sets import Example, Examples, load_training_set
+from slimnb.training_sets import Examples, load_training_set, render
 
 
-def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> RunFolder:
-    """Carry out a run and give its folder, with status `completed`.
+def run(
+    config: RunConfig,
+    root: Path,
+    study: str,
+    data: Path | None = None,
+    checkpoint_steps: int | None = None,
+    checkpoint_minutes: float | None = 5.0,
+) -> RunFolder:
+    """Carry out a run, or what is missing of one that was interrupted, and give its folder with status `completed`.
 
     Benchmarks' names and the ability to quantize are checked before the folder is made.
 
     Args:
         data: the data directory; None loads from the Hub.
+        checkpoint_steps, checkpoint_minutes: how often training is kept; see slimnb.checkpoint.
 
     Raises:
         SlimnbError: something is missing or wrong; the folder, if made, says `failed`.
@@ -47,27 +68,23 @@ def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> 
     if config.four_bit:
         require_four_bit()
     benchmarks = [get_benchmark(name) for name in config.benchmarks]
-    folder = RunFolder.create(root, study, config)
+    processes = Processes()
+    folder = RunFolder.create(root, study, config) if processes.is_main else None
+    processes.wait()
+    folder = folder or RunFolder.join(root, study, config)
+    checkpoints = Checkpoints(folder.path / "checkpoints", checkpoint_steps, checkpoint_minutes)
     try:
         with _heartbeat(folder):
             asked = [(benchmark, benchmark.load(data, config.shots, config.limit)) for benchmark in benchmarks]
             training = config.training
-            examples = load_training_set(training.data, data, training.limit) if training else None
-            if training and examples:
-                found = {benchmark.name: overlap(examples.examples, questions) for benchmark, questions in asked}
-                folder.write_contamination(found)
-                for name, contamination in found.items():
-                    if contamination.items_13gram:
-                        console.print(explain(contamination, name, training.data), markup=False, highlight=False)
-            _fill(folder, examples, asked)
+            examples = load_training_set(training.data, data, training.limit, training.columns) if training else None
+            _fill(folder, examples, asked, checkpoints)
     except KeyboardInterrupt:
         folder.finish("cancelled", "stopped by the user")
         raise
     except (MemoryError, torch.OutOfMemoryError) as error:
         folder.finish("out_of_memory", f"{type(error).__name__}: {error}")
-        raise OutOfMemory(
-            f"{folder.path}: out of memory. A smaller --batch-size, a lower --rank or --method qlora needs less"
-        ) from error
+        raise OutOfMemory(f"{folder.path}: out of memory. {OUT_OF_MEMORY_ADVICE}") from error
     except Exception as error:
         folder.finish("failed", str(error) if isinstance(error, SlimnbError) else f"{type(error).__name__}: {error}")
         raise
@@ -75,41 +92,94 @@ def run(config: RunConfig, root: Path, study: str, data: Path | None = None) -> 
     return folder
 
 
-def _fill(folder: RunFolder, examples: Examples | None, asked: list[tuple[Benchmark, Questions]]) -> None:
+def _fill(
+    folder: RunFolder,
+    examples: Examples | None,
+    asked: list[tuple[Benchmark, Questions]],
+    checkpoints: Checkpoints,
+) -> None:
     config, record = folder.config, folder.record
-    training_peak = PeakMemory(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    reset_peak(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = load_model(config.model, config.dtype, config.four_bit)
-    record.lineage = Lineage(model=config.model, weights_sha256=loaded.weights_sha256, dtype=config.dtype)
-    write_json(
-        folder.path / "environment.json",
-        {
-            **describe(),
-            "threads": torch.get_num_threads(),
-            "weights_sha256": loaded.weights_sha256,
-            "training_set": {"sha256": examples.sha256, "source": examples.source} if examples else None,
-            "benchmarks": {benchmark.name: questions.data_sha256 for benchmark, questions in asked},
-        },
-    )
-    costs = Costs()
+    record.lineage = lineage(config, loaded)
+    _start_from_the_same(folder, loaded, examples, asked)
     if examples is not None:
-        loaded = _train(folder, loaded, examples, costs)
-        costs.train_peak_bytes = training_peak.read()
-    costs.weights_bytes = weights_bytes(loaded.model)
-    record.costs = costs
-    scoring_peak = PeakMemory(loaded.device)
+        _look_for_test_items(folder, examples, asked)
+        loaded = _trained(folder, loaded, examples, checkpoints)
+    record.costs.weights_bytes = weights_bytes(loaded.model)
+    reset_peak(loaded.device)
     for benchmark, questions in asked:
+        if _scored(folder, benchmark, questions):
+            continue
         with progress_bar(f"{record.id}: {benchmark.name}", len(questions.items)) as advance:
             items, result = evaluate(loaded, benchmark, questions, advance, chat_template=config.chat_template)
         folder.write_items(benchmark.name, items, result)
-        record.scores[benchmark.name] = result
-        costs.eval_seconds = sum(score.seconds for score in record.scores.values())
-        costs.eval_peak_bytes = scoring_peak.read()
+        record.costs.eval_seconds = sum(score.seconds for score in record.scores.values())
+        record.costs.eval_peak_bytes = max(record.costs.eval_peak_bytes or 0, peak_bytes(loaded.device))
         folder.save()
     _say_limits(record.scores)
 
 
-def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, costs: Costs) -> LoadedModel:
+def _start_from_the_same(
+    folder: RunFolder, loaded: LoadedModel, examples: Examples | None, asked: list[tuple[Benchmark, Questions]]
+) -> None:
+    """Write what the run's numbers depend on. An earlier attempt with other weights, data or versions is forgotten."""
+    now = {
+        **describe(),
+        "threads": torch.get_num_threads(),
+        "processes": Processes().count,
+        "weights_sha256": loaded.weights_sha256,
+        "training_set": {"sha256": examples.sha256, "source": examples.source} if examples else None,
+        "benchmarks": {benchmark.name: questions.data_sha256 for benchmark, questions in asked},
+    }
+    earlier = folder.environment()
+    if any(earlier and earlier.get(key) != now[key] for key in ("weights_sha256", "training_set", "packages")):
+        console.print(f"{folder.path}: begun with other weights, data or packages; starting anew", highlight=False)
+        folder.forget()
+    folder.write_environment(now)
+
+
+def _look_for_test_items(folder: RunFolder, examples: Examples, asked: list[tuple[Benchmark, Questions]]) -> None:
+    found = {benchmark.name: overlap(examples.examples, questions) for benchmark, questions in asked}
+    folder.write_contamination(found)
+    for name, contamination in found.items():
+        if contamination.items_13gram and folder.writes:
+            text = explain(contamination, name, folder.config.training.data if folder.config.training else "")
+            console.print(text, markup=False, highlight=False)
+
+
+def _scored(folder: RunFolder, benchmark: Benchmark, questions: Questions) -> bool:
+    """Whether an earlier attempt has asked just these questions."""
+    result = folder.record.scores.get(benchmark.name)
+    if result is None:
+        return False
+    if folder.config.chat_template or result.prompts_sha256 != questions.prompts_sha256:
+        return False  # the hash of a chat's prompts is known only with the tokenizer: ask again
+    return (folder.path / "eval" / benchmark.name / "items.parquet").exists()
+
+
+def _trained(folder: RunFolder, base: LoadedModel, examples: Examples, checkpoints: Checkpoints) -> LoadedModel:
+    """The trained model: read, where an earlier attempt came so far, or trained now."""
     config = folder.config
+    pissa = config.lora is not None and config.lora.init == "pissa"
+    place = folder.path / ("adapter" if config.lora else "model")
+    loaded = None
+    if not place.exists():
+        loaded = _train(folder, base, examples, checkpoints)
+        folder.save()
+        if Processes().is_main:
+            save_trained(loaded, place)
+        Processes().wait()
+        if pissa:
+            base = load_model(config.model, config.dtype)  # PiSSA has changed its weights
+    checkpoints.clear()
+    if loaded and not pissa:
+        return loaded
+    return load_adapter(base, place) if config.lora else load_model(str(place), config.dtype)
+
+
+def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, checkpoints: Checkpoints) -> LoadedModel:
+    config, costs = folder.config, folder.record.costs
     assert config.training is not None
     if config.lora:
         loaded = add_lora(loaded, config.lora, config.seed)
@@ -117,35 +187,30 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, costs: Co
         # An update of full fine-tuning is often smaller than bfloat16 can tell two weights apart.
         loaded.model.float().requires_grad_(True)
     costs.total_parameters, costs.trainable_parameters = parameter_counts(loaded.model)
-    log = (folder.path / "metrics.jsonl").open("w", encoding="utf-8")
-    with log, progress_bar(f"{folder.record.id}: training", None) as advance:
+    with folder.metrics_log() as log, progress_bar(f"{folder.record.id}: training", None) as advance:
 
         def on_step(step: Step, steps: int) -> None:
-            append_json_line(log, asdict(step))
+            log(asdict(step))
             advance(1, f"loss {step.loss:.3f}", steps)
 
-        rows = examples.examples
-        if config.chat_template:
-            rows = [Example(as_chat(loaded.tokenizer, row.prompt), row.completion) for row in rows]
-        mixed = config.lora is None and config.dtype == "bfloat16"
-        result = train(loaded, rows, config.training, config.seed, on_step, mixed)
+        rows = [render(row, loaded.tokenizer, config.chat_template) for row in examples.examples]
+        mixed = config.dtype == "bfloat16"
+        result = train(loaded, rows, config.training, config.seed, on_step, mixed, checkpoints)
     if config.lora is None:
         loaded.model.to(getattr(torch, config.dtype))
-    costs.train_seconds = result.seconds
-    costs.steps, costs.examples = result.steps, result.examples
-    costs.tokens, costs.label_tokens, costs.examples_left_out = (
-        result.tokens,
-        result.label_tokens,
-        result.left_out,
-    )
-    save_trained(loaded, folder.path / ("adapter" if config.lora else "model"))
+    costs.train_seconds, costs.train_peak_bytes = result.seconds, result.peak_bytes
+    costs.steps, costs.examples, costs.examples_left_out = result.steps, result.examples, result.left_out
+    costs.tokens, costs.label_tokens = result.tokens, result.label_tokens
     return loaded
 
 
 def save_trained(loaded: LoadedModel, place: Path) -> None:
     """Write the adapter (or, after full fine-tuning, the whole model) as PEFT's and transformers' own directories."""
     with atomic_path(place) as directory, known_noise_hidden():
-        loaded.model.save_pretrained(directory)
+        if loaded.initial is None:
+            loaded.model.save_pretrained(directory)
+        else:
+            save_as_lora(loaded.model, loaded.initial, directory)
         loaded.tokenizer.save_pretrained(directory)
 
 

@@ -1,22 +1,33 @@
 """Plotly figures as pure functions of data frames, for notebooks and the dashboard. Imports no torch.
 
-`*_frame(runs)` makes a frame from run folders; `scores`, `differences`, `training_curves` and `cost` draw one. Every
+`slimnb.frames` makes the frames from run folders; `scores`, `differences`, `training_curves` and `cost` draw one. Every
 figure has its text alternative in `figure.layout.meta["alt"]`. Frames hold proportions, bytes and seconds, figures
 percent, gigabytes and minutes. Names from run files are escaped, since Plotly reads some HTML.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.comparison import compare_pair
 from slimnb.config import METHODS
-from slimnb.runs import RunFolder
+from slimnb.frames import (
+    comparisons_frame,
+    cost_frame,
+    curves_frame,
+    differences_frame,
+    pair_frame,
+    pareto,
+    scores_frame,
+)
+
+__all__ = [
+    "COSTS", "CURVES", "METHOD_STYLE", "comparisons_frame", "cost", "cost_frame", "curves_frame", "differences",
+    "differences_frame", "labels", "pair_frame", "scores", "scores_frame", "training_curves",
+]  # fmt: skip
 
 
 class MethodStyle(NamedTuple):
@@ -34,62 +45,30 @@ METHOD_STYLE = {
     "full": MethodStyle("full", "#009E73", "triangle-up", "."),
 }
 CHANCE_COLOUR = "#CC79A7"
-COSTS = {"memory": ("peak_bytes", 1e9, "peak memory", "GB"), "time": ("train_seconds", 60, "training time", "min")}
+COSTS = {
+    "memory": ("peak_bytes", 1e9, "peak memory", "GB"),
+    "time": ("train_seconds", 60, "training time", "min"),
+    "parameters": ("trainable_parameters", 1e6, "trained parameters", "million"),
+}
 
 
-def scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """One row run x benchmark: the primary metric's k of n, with its 95% interval."""
-    rows = []
-    for run in runs:
-        for benchmark, result in run.record.scores.items():
-            named = {"benchmark": benchmark, "metric": result.primary, "chance": result.chance}
-            rows.append(_identity(run) | named | dict(result.score))
-    return pd.DataFrame(rows)
+class Curve(NamedTuple):
+    title: str
+    axis: str
+    scale: float = 1
 
 
-def pair_frame(first: RunFolder, second: RunFolder) -> pd.DataFrame:
-    """One row a benchmark of either run: the change from first to second, or in `refused` why there is none."""
-    benchmarks = list(dict.fromkeys([*first.record.scores, *second.record.scores]))
-    done, refused = compare_pair(first, second, benchmarks)
-    found = {
-        one.benchmark: vars(one.paired)
-        | {"adjusted_p": one.adjusted_p, "resolved": one.resolved, "verdict": one.verdict, "notes": one.warnings}
-        for one in done
-    }
-    rows = [
-        {**_identity(second), "benchmark": benchmark, "refused": refused.get(benchmark), **found.get(benchmark, {})}
-        for benchmark in benchmarks
-    ]
-    numbers = ["n", "difference", "low", "high", "fixed", "broken", "adjusted_p", "resolved", "verdict", "notes"]
-    return pd.DataFrame(rows).reindex(columns=["run", "method", "training_set", "benchmark", "refused", *numbers])
-
-
-def differences_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """`pair_frame` of each trained run against a base run, if it can be one of the same starting weights."""
-    bases = [run for run in runs if run.config.method == "base"]
-    frames = []
-    for run in runs:
-        if run.config.method != "base" and run.record.scores and bases:
-            base = next((one for one in bases if one.record.lineage == run.record.lineage), bases[0])
-            frames.append(pair_frame(base, run))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def curves_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """One row run x optimizer step; runs that trained nothing have none."""
-    logs = [log.assign(**_identity(run)) for run in runs if {"step", "loss"} <= set((log := run.metrics()).columns)]
-    return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
-
-
-def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """`scores_frame` and what each run took. Peak memory is training's, or scoring's where nothing was trained."""
-    rows = []
-    for run in runs:
-        costs, training = run.record.costs, run.config.training
-        spent = costs.model_dump() | {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "batch_size": None}
-        spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
-        rows += [row | spent for row in scores_frame([run]).to_dict("records")]
-    return pd.DataFrame(rows)
+CURVES = {
+    "loss": Curve("Training loss", "loss (nats per label token)"),
+    "validation_loss": Curve("Validation loss", "loss on held-out rows (nats per label token)"),
+    "learning_rate": Curve("Learning rate", "learning rate"),
+    "tokens_per_second": Curve("Training speed", "tokens per second"),
+    "memory_bytes": Curve("Memory", "memory after the step (GB)", 1e9),
+    "gradient_norm": Curve("Gradient norm", "gradient norm before clipping"),
+}
+"""Column of `curves_frame` -> how it is drawn."""
+DASHES = ("solid", "dash", "dot", "dashdot")
+POINTS_DRAWN = 2000
 
 
 def labels(frame: pd.DataFrame) -> dict[str, str]:
@@ -134,14 +113,22 @@ def scores(frame: pd.DataFrame) -> go.Figure:
     return _finish(figure, "Scores", "benchmark", "right answers (%)", alt, 460, "no scores yet")
 
 
-def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.Figure:
-    """A forest plot of paired changes: one row a run under its benchmark's name, and a line at no change."""
+def differences(frame: pd.DataFrame, title: str = "Change against base", margin: float | None = None) -> go.Figure:
+    """A forest plot of paired changes: one row a run under its benchmark's name, and a line at no change.
+
+    Args:
+        margin: shades the changes that count as none, as a proportion.
+    """
     shown = frame if frame.empty else frame.loc[frame["refused"].isna()]
     figure, names, said, ticks, at = go.Figure(), labels(shown), [], {}, 0
     for benchmark, rows in _by("benchmark", shown).items():
         heading = f"<b>{_text(benchmark)}</b>, {_count(rows)}"
         figure.add_annotation(text=heading, x=0, xref="paper", xanchor="left", y=at, showarrow=False)
-        figure.add_shape(x0=0, x1=0, y0=at + 0.5, y1=at + len(rows) + 0.5, line={"color": METHOD_STYLE["base"].colour})
+        across = {"y0": at + 0.5, "y1": at + len(rows) + 0.5}
+        if margin:
+            figure.add_shape(type="rect", x0=-100 * margin, x1=100 * margin, **across, line_width=0,
+                             fillcolor=METHOD_STYLE["base"].colour, opacity=0.2, layer="below")  # fmt: skip
+        figure.add_shape(type="line", x0=0, x1=0, **across, line={"color": METHOD_STYLE["base"].colour})
         for row in sorted(rows, key=lambda row: list(names).index(row.run)):
             at += 1
             ticks[at] = _text(names[row.run]).replace(" on ", "<br>on ")
@@ -156,43 +143,65 @@ def differences(frame: pd.DataFrame, title: str = "Change against base") -> go.F
     return figure.update_layout(showlegend=False, margin_t=60)
 
 
-def training_curves(frame: pd.DataFrame) -> go.Figure:
-    """Loss at each optimizer step, one line a run."""
-    figure, said, runs = go.Figure(), [], _by("run", frame)
-    for run, label in labels(frame).items():
-        style, losses = METHOD_STYLE[runs[run][0].method], [row.loss for row in runs[run]]
-        figure.add_scatter(
-            name=style.name, x=[row.step for row in runs[run]], y=losses, mode="lines+markers",
-            line={"color": style.colour}, marker={"symbol": style.symbol, "size": 8, "maxdisplayed": 10},
-            hovertemplate=f"{_text(label)}<br>step %{{x}}: loss %{{y:.3f}}<extra></extra>",
-        )  # fmt: skip
-        said.append(f"{label} from {losses[0]:.2f} to {losses[-1]:.2f} in {len(losses)} steps")
-    alt, y_title = f"Training loss: {'; '.join(said)}.", "loss (nats per label token)"
-    return _finish(figure, "Training loss", "optimizer step", y_title, alt, 440, "no run has a training log")
+def training_curves(frame: pd.DataFrame, column: str = "loss", smoothing: float = 0.0) -> go.Figure:
+    """One of CURVES at each optimizer step, one line a run.
+
+    Args:
+        smoothing: weight of the past in an exponential moving average, from 0 to below 1; the raw line stays, paler.
+    """
+    curve, said, figure, styles = CURVES[column], [], go.Figure(), dict.fromkeys(METHODS, 0)
+    runs = _by("run", frame.dropna(subset=[column]) if column in frame else pd.DataFrame())
+    names = labels(frame) if runs else {}
+    for run, label in ((run, label) for run, label in names.items() if run in runs):
+        method = runs[run][0].method
+        style, dash = METHOD_STYLE[method], DASHES[styles[method] % len(DASHES)]
+        styles[method] += 1  # runs of one method share its colour, and differ in their dashes
+        raw = pd.Series([getattr(row, column) / curve.scale for row in runs[run]])
+        lines = [(raw.ewm(alpha=1 - smoothing).mean(), 1.0), (raw, 0.25)] if smoothing else [(raw, 1.0)]
+        for values, opacity in lines:
+            every = -(-len(values) // POINTS_DRAWN)
+            figure.add_scatter(
+                name=_text(label), mode="lines+markers" if opacity == 1 else "lines", opacity=opacity,
+                x=[row.step for row in runs[run]][::every], y=values[::every].tolist(),
+                line={"color": style.colour, "dash": dash},
+                marker={"symbol": style.symbol, "size": 8, "maxdisplayed": 10},
+                hovertemplate=f"{_text(label).replace('%', '&#37;')}<br>step %{{x}}: %{{y:.4~g}}<extra></extra>",
+            )  # fmt: skip
+        said.append(f"{label} from {raw.iloc[0]:.3g} to {raw.iloc[-1]:.3g} in {len(raw)} steps")
+    alt, empty = f"{curve.title}: {'; '.join(said)}.", f"no run has a log of its {curve.title.lower()}"
+    return _finish(figure, curve.title, "optimizer step", curve.axis, alt, 440, empty)
 
 
-def cost(frame: pd.DataFrame, against: Literal["memory", "time"] = "memory", benchmark: str | None = None) -> go.Figure:
-    """Score on one benchmark, the frame's first unless named, against peak memory or training time."""
+def cost(
+    frame: pd.DataFrame, against: Literal["memory", "time", "parameters"] = "memory", benchmark: str | None = None
+) -> go.Figure:
+    """Score on one benchmark, the frame's first unless named, against what it cost; a line joins the Pareto front."""
     column, scale, spent, unit = COSTS[against]
     groups = _by("benchmark", frame if frame.empty else frame.dropna(subset=[column]))
     benchmark = benchmark or next(iter(groups), "a benchmark")
     figure, said, names, rows = go.Figure(), [], labels(frame), groups.get(benchmark, [])
-    for row in sorted(rows, key=lambda row: list(names).index(row.run)):
-        x = getattr(row, column) / scale
+    order = {run: place for place, run in enumerate(names)}
+    rows = sorted(rows, key=lambda row: order[row.run])
+    points = [(getattr(row, column) / scale, 100 * row.value) for row in rows]
+    for row, (x, y) in zip(rows, points, strict=True):
         said.append(f"{names[row.run]} {row.value:.1%} of {row.n} with {x:.2f} {unit}")
         hover = f"{_text(names[row.run])}<br>{_score(row)}<br>{x:.2f} {unit}"
-        _add_point(figure, row, hover, x=x, y=100 * row.value, error_y="value")
-    most = max((getattr(row, column) for row in rows), default=0) / scale or 1
+        _add_point(figure, row, hover, x=x, y=y, error_y="value")
+    front = pareto([x for x, _ in points], [y for _, y in points])
+    if len(front) > 1:
+        said.append("on the Pareto front: " + ", ".join(names[row.run] for row, on in zip(rows, front, strict=True) if on))
+        steps = sorted({point for point, on in zip(points, front, strict=True) if on})
+        figure.add_scatter(
+            name="Pareto front", x=[x for x, _ in steps], y=[y for _, y in steps], mode="lines",
+            line={"color": CHANCE_COLOUR, "dash": "dot", "shape": "hv", "width": 2},
+            hovertext=["the best score so cheaply"] * len(steps),
+        )  # fmt: skip
+    most = max((x for x, _ in points), default=0) or 1
     figure.update_xaxes(range=[-0.04 * most, 1.08 * most])  # room for the marker of a run that took nothing
     alt = f"Right answers on {benchmark} and {spent}: {'; '.join(said)}."
     empty = f"no run scored on {benchmark} has its {spent} recorded"
     y_title = f"right answers (%)<br>on {_text(benchmark)}, {_count(rows)}"
     return _finish(figure, f"Score and {spent}", f"{spent} ({unit})", y_title, alt, 420, empty)
-
-
-def _identity(run: RunFolder) -> dict[str, str | None]:
-    training = run.config.training
-    return {"run": run.path.name, "method": run.config.method, "training_set": training.data if training else None}
 
 
 def _by(column: str, frame: pd.DataFrame) -> dict[str, list[Any]]:

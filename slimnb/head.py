@@ -6,6 +6,7 @@ tensor. Shared by scoring, generation and training.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,12 +27,8 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 @contextmanager
 def only_at(model: Any, rows: torch.Tensor, places: torch.Tensor) -> Iterator[None]:
     """Within the block the model's output head sees hidden states [1, K, H] at (rows, places) only."""
-    head = model.get_output_embeddings()
-    handle = head.register_forward_pre_hook(lambda _, args: (args[0][rows, places][None], *args[1:]))
-    try:
+    with _in_front_of_head(model, lambda states: states[rows, places][None]):
         yield
-    finally:
-        handle.remove()
 
 
 def predicting_states(model: Any, batch: Batch, slots: int = 0, **inputs: Any) -> torch.Tensor:
@@ -92,16 +89,35 @@ def _forward(model: Any, **inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """One forward pass with the head at one place: (logits [1, 1, vocabulary] there, hidden states [B, L, H])."""
     seen: list[torch.Tensor] = []
 
-    def keep(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        seen.append(args[0])
-        return (args[0][:1, :1], *args[1:])
+    def keep(states: torch.Tensor) -> torch.Tensor:
+        seen.append(states)
+        return states[:1, :1]
 
-    handle = model.get_output_embeddings().register_forward_pre_hook(keep)
-    try:
+    with _in_front_of_head(model, keep):
         logits = model(**inputs).logits
-    finally:
-        handle.remove()
     return logits, seen[0]
+
+
+_own = threading.local()
+
+
+@contextmanager
+def _in_front_of_head(model: Any, change: Transform) -> Iterator[None]:
+    """Within the block, and in this thread only, change the hidden states that enter the output head."""
+    head = model.get_output_embeddings()
+    if not getattr(head, "_slimnb_hook", False):
+        head._slimnb_hook = True
+        head.register_forward_pre_hook(_change_states)
+    _own.change = change
+    try:
+        yield
+    finally:
+        _own.change = None
+
+
+def _change_states(head: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    change = getattr(_own, "change", None)
+    return None if change is None else (change(inputs[0]), *inputs[1:])
 
 
 def _after_head(model: Any) -> Transform:
@@ -117,7 +133,7 @@ def _after_head(model: Any) -> Transform:
 
 
 def _find_after_head(model: Any) -> Transform:
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng():  # dropout here must not move the training's random state
         own, states = _forward(model, input_ids=torch.tensor([[7]], device=model.device))
         raw = model.get_output_embeddings()(states).float()
     own = own.float()

@@ -33,6 +33,8 @@ class LoadedModel:
     tokenizer: Any
     name: str
     weights_sha256: str
+    initial: dict[str, torch.Tensor] | None = None
+    """The adapter's factors before training, where they are needed to save it: see slimnb.pissa."""
 
     @property
     def device(self) -> torch.device:
@@ -83,7 +85,7 @@ def load_model(
         require_four_bit()
     loader: Any = AutoModelForCausalLM
     place = get_model(name)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype),
         "use_safetensors": True,
@@ -113,12 +115,15 @@ def load_model(
 
 
 def add_lora(loaded: LoadedModel, lora: Lora, seed: int) -> LoadedModel:
-    """Put untrained low-rank adapters (B = 0) on a model; they are float32 whatever the weights are.
+    """Put untrained low-rank adapters on a model; they are float32 whatever the weights are.
 
     Raises:
         SlimnbError: the targets match no layer.
     """
     from peft import LoraConfig, TaskType, get_peft_model
+
+    from slimnb.loftq import start_from_quantization_error
+    from slimnb.pissa import factors
 
     torch.manual_seed(seed)
     targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
@@ -127,14 +132,20 @@ def add_lora(loaded: LoadedModel, lora: Lora, seed: int) -> LoadedModel:
         lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType]  it takes a float as well
         lora_dropout=lora.dropout,
         target_modules=targets,
+        use_rslora=lora.rank_stabilized,
+        use_dora=lora.dora,
+        init_lora_weights="pissa" if lora.init == "pissa" else True,
         task_type=TaskType.CAUSAL_LM,
     )
     try:
         with known_noise_hidden():
             model = get_peft_model(loaded.model, config)
+            if lora.init == "loftq":
+                start_from_quantization_error(model, get_model(loaded.name))
     except ValueError as error:
         raise SlimnbError(f"LoRA targets {lora.targets!r} do not fit {loaded.name}: {error}") from error
-    return LoadedModel(model, loaded.tokenizer, loaded.name, loaded.weights_sha256)
+    initial = factors(model) if lora.init == "pissa" else None
+    return LoadedModel(model, loaded.tokenizer, loaded.name, loaded.weights_sha256, initial)
 
 
 def load_adapter(loaded: LoadedModel, adapter: Path) -> LoadedModel:

@@ -12,31 +12,37 @@ _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 
 
-class PeakMemory:
-    """The highest memory since it was made: of the process on CPU, of the allocator on CUDA. In bytes.
+def reset_peak(device: torch.device) -> None:
+    """Start a phase: let the peak count from here.
 
-    On CPU the kernel's own high-water mark of resident memory is used (Linux); it is set back at the start of a phase
-    where the kernel allows it, and else covers the whole life of the process.
+    The kernel's high-water mark of resident memory (Linux) is set back where it allows that; elsewhere the peak covers
+    the whole life of the process.
     """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif _CLEAR.exists():
+        try:
+            _CLEAR.write_text("5")
+        except OSError:
+            return
 
-    def __init__(self, device: torch.device):
-        self.cuda = device.type == "cuda"
-        if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
-        elif _CLEAR.exists():
-            try:
-                _CLEAR.write_text("5")
-            except OSError:
-                return
 
-    def read(self) -> int:
-        if self.cuda:
-            return torch.cuda.max_memory_allocated()
-        if _STATUS.exists():
-            for line in _STATUS.read_text().splitlines():
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1]) * 1024
-        return psutil.Process().memory_info().rss
+def peak_bytes(device: torch.device) -> int:
+    """The highest memory of the phase: of the process on a CPU, of the allocator on CUDA."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    return memory_bytes(device)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Memory now, of the process on a CPU or of the allocator on CUDA."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated()
+    return psutil.Process().memory_info().rss
 
 
 def keep_freed_memory() -> bool:

@@ -12,6 +12,8 @@ SCHEMA_VERSION = 1
 
 OverlapKind = Literal["exact", "13-gram"]
 
+MergedTo = Literal["16bit", "4bit"]
+
 Status = Literal["running", "completed", "failed", "out_of_memory", "cancelled", "interrupted"]
 
 
@@ -101,6 +103,10 @@ class Lineage(Record):
     model: str
     weights_sha256: str
     dtype: str
+    merged_from: str | None = None
+    """The run whose adapter was merged into these weights before they were scored; None where nothing was merged."""
+    merged_to: MergedTo | None = None
+    """The precision of the merged weights."""
 
 
 class Costs(Record):
@@ -135,6 +141,8 @@ class RunRecord(Record):
     started: float
     heartbeat: float
     finished: float | None = None
+    attempts: int = 1
+    """How often the run was taken up; more than one where it was interrupted and went on."""
     process: int | None = None
     host: str | None = None
     lineage: Lineage | None = None

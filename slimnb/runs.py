@@ -11,13 +11,13 @@ RUNS/STUDY/RUN_ID/
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from slimnb.config import RunConfig, load_run_config
 from slimnb.documents import read_json, validated
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path, write_json
-from slimnb.records import SCHEMA_VERSION, BenchmarkResult, Contamination, RunRecord, Status
+from slimnb.records import SCHEMA_VERSION, BenchmarkResult, Contamination, Costs, RunRecord, Status
+from slimnb.training_log import open_log, read_log
 
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER_SECONDS = 120.0
@@ -48,11 +49,12 @@ class RunFolder:
         self.path = path
         self.config = config
         self.record = record
+        self.writes = True
         self._saving = threading.Lock()
 
     @classmethod
     def create(cls, root: Path, study: str, config: RunConfig) -> RunFolder:
-        """Start a run's folder under root/study; an unfinished attempt's files make room.
+        """Start a run's folder under root/study, or take up an unfinished attempt with what is whole of it.
 
         Raises:
             SlimnbError: the run is complete or running, or the place cannot be written.
@@ -60,16 +62,26 @@ class RunFolder:
         if Path(study).name != study:
             raise SlimnbError(f"{study}: a study's name is one directory's, without slashes")
         path = root / study / config.run_id
-        if path.exists():
-            _clear_unfinished(path)
+        earlier = _unfinished(path) if path.exists() else None
         now = time.time()
         record = RunRecord(
             id=config.run_id, study=study, method=config.method, started=now, heartbeat=now,
             process=os.getpid(), host=socket.gethostname(),
         )  # fmt: skip
+        if earlier:
+            record = record.model_copy(
+                update={"costs": earlier.costs, "scores": earlier.scores, "attempts": earlier.attempts + 1}
+            )
         folder = cls(path, config, record)
         write_json(path / "config.json", config.model_dump(mode="json"))
         folder.save()
+        return folder
+
+    @classmethod
+    def join(cls, root: Path, study: str, config: RunConfig) -> RunFolder:
+        """The folder that another process of the same run created: read, and never written by this one."""
+        folder = cls.read(root / study / config.run_id)
+        folder.writes = False
         return folder
 
     @classmethod
@@ -96,6 +108,8 @@ class RunFolder:
         return cls(path, load_run_config(path / "config.json"), record)
 
     def save(self) -> None:
+        if not self.writes:
+            return
         with self._saving:  # the heartbeat's thread saves too
             write_json(self.path / "run.json", self.record.model_dump(mode="json"))
 
@@ -111,14 +125,33 @@ class RunFolder:
         self.record.finished = self.record.heartbeat = time.time()
         self.save()
 
+    def forget(self) -> None:
+        """Remove all that an earlier attempt has made."""
+        self.record.scores, self.record.costs = {}, Costs()
+        if not self.writes:
+            return
+        for part in self.path.iterdir():
+            if part.is_dir():
+                shutil.rmtree(part)
+            elif part.name not in ("run.json", "config.json"):
+                part.unlink()
+
+    def write_environment(self, found: dict[str, Any]) -> None:
+        if self.writes:
+            write_json(self.path / "environment.json", found)
+
     def write_items(self, benchmark: str, items: pd.DataFrame, result: BenchmarkResult) -> None:
+        """Keep a benchmark's items and result, in the folder and in the record."""
+        self.record.scores[benchmark] = result
+        if not self.writes:
+            return
         place = self.path / "eval" / benchmark
         write_parquet(place / "items.parquet", items)
         write_json(place / "result.json", result.model_dump(mode="json"))
 
     def write_contamination(self, found: dict[str, Contamination]) -> None:
         """Keep what the training set shares with each benchmark, beside the scores it casts doubt on."""
-        for benchmark, contamination in found.items():
+        for benchmark, contamination in found.items() if self.writes else ():
             write_json(self.path / "eval" / benchmark / "contamination.json", contamination.model_dump(mode="json"))
 
     def contamination(self, benchmark: str) -> Contamination | None:
@@ -147,19 +180,12 @@ class RunFolder:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
 
     def metrics(self) -> pd.DataFrame:
-        """The training log, one row an optimizer step; empty for a run that trained nothing.
+        """The training log, one row an optimizer step; empty for a run that trained nothing."""
+        return read_log(self.path / "metrics.jsonl")
 
-        A last line cut short by a kill is left out.
-        """
-        path = self.path / "metrics.jsonl"
-        rows = []
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    rows.append(json.loads(line))
-                except json.JSONDecodeError:
-                    break
-        return pd.DataFrame(rows)
+    def metrics_log(self) -> AbstractContextManager[Callable[[dict[str, Any]], None]]:
+        """A function that appends one step's figures; see slimnb.training_log."""
+        return open_log(self.path / "metrics.jsonl") if self.writes else nullcontext(lambda figures: None)
 
     def environment(self) -> dict[str, Any]:
         path = self.path / "environment.json"
@@ -220,16 +246,19 @@ def _alive(record: RunRecord) -> bool:
     return time.time() - record.heartbeat < STALE_AFTER_SECONDS
 
 
-def _clear_unfinished(path: Path) -> None:
-    """Make room for a new attempt. A complete or running run is never touched."""
+def _unfinished(path: Path) -> RunRecord | None:
+    """The record of an attempt to be taken up; None where it left none. A complete or running run is never touched."""
     try:
-        status = RunFolder.read(path).record.status
+        record = RunFolder.read(path).record
     except NewerSchemaError:
         raise
-    except SlimnbError:
-        status = "interrupted"  # killed before its first file was whole
-    if status == "completed":
+    except SlimnbError:  # killed before its first file was whole
+        shutil.rmtree(path)
+        return None
+    if record.status == "completed":
         raise SlimnbError(f"{path}: this run is complete; give another --name to run it again")
-    if status == "running":
+    if record.status == "running":
         raise SlimnbError(f"{path}: this run is being worked on by another process")
-    shutil.rmtree(path)
+    for half_written in path.rglob(".*.tmp"):  # see slimnb.files
+        shutil.rmtree(half_written) if half_written.is_dir() else half_written.unlink()
+    return record

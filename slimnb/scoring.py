@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from slimnb.batches import find_budget, in_batches
+from slimnb.batches import find_budget, in_batches, worker_count
 from slimnb.benchmarks import ChoiceItem
 from slimnb.head import log_likelihoods, predicting_states
 from slimnb.packing import STEM, Row, causal_row, collate
@@ -68,9 +68,8 @@ def score_choices(
         return score_plainly(model, tokenizer, encoded, token_budget, advance)
     rows = [pack(choices) for choices in encoded]
     sums: dict[int, list[float]] = {}
-    with torch.inference_mode():
-        for group in share_prefixes(rows):
-            sums |= _score_group(model, tokenizer, group, rows, token_budget, advance)
+    for group in share_prefixes(rows):
+        sums |= _score_group(model, tokenizer, group, rows, token_budget, advance)
     return [_scores(sums[i], choices) for i, choices in enumerate(encoded)]
 
 
@@ -78,10 +77,12 @@ def _score_group(
     model: Any, tokenizer: Any, group: Group, rows: list[Row], token_budget: int, advance: Advance
 ) -> dict[int, list[float]]:
     """Item -> the log-likelihood of each of its answers, for the items of one group."""
-    prefix = Prefix(model, group.prefix)
+    with torch.inference_mode():
+        prefix = Prefix(model, group.prefix)
     own = [_without_prefix(rows[i], prefix.length) for i in group.items]
     sums: dict[int, list[float]] = {}
 
+    @torch.inference_mode()  # each thread must enter it
     def score(places: list[int]) -> None:
         some = [own[place] for place in places]
         batch = collate(some, tokenizer.pad_token_id, model.device)
@@ -91,7 +92,7 @@ def _score_group(
             sums[group.items[place]] = _sum_by_owner(part, row)
         advance(len(some))
 
-    in_batches([len(row.ids) for row in own], token_budget, score)
+    in_batches([len(row.ids) for row in own], token_budget, score, worker_count(model.device))
     return sums
 
 
@@ -104,6 +105,7 @@ def score_plainly(
     sums = [[0.0] * len(choices) for choices in encoded]
     left = [len(choices) for choices in encoded]
 
+    @torch.inference_mode()
     def score(places: list[int]) -> None:
         some = [rows[place] for place in places]
         batch = collate(some, tokenizer.pad_token_id, model.device)
@@ -114,8 +116,7 @@ def score_plainly(
             left[i] -= 1
             advance(1 if left[i] == 0 else 0)
 
-    with torch.inference_mode():
-        in_batches([len(row.ids) for row in rows], token_budget, score)
+    in_batches([len(row.ids) for row in rows], token_budget, score)
     return [_scores(total, choices) for total, choices in zip(sums, encoded, strict=True)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,11 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimnb.config import RunConfig, StudyConfig
-from slimnb.errors import SlimnbError
+from slimnb.config import RunConfig
+from slimnb.errors import OUT_OF_MEMORY_ADVICE, SlimnbError
 from slimnb.files import write_json
+from slimnb.grid import StudyConfig
 from slimnb.progress import console
 from slimnb.runs import RunFolder
+
+_KERNEL_COUNTS = Path("/proc/vmstat")
 
 
 @dataclass(frozen=True)
@@ -67,4 +71,21 @@ def _run_in_process(config: RunConfig, root: Path, study: str, data: Path | None
                    "--quiet"]  # fmt: skip
         if data is not None:
             command += ["--data", str(data)]
-        subprocess.run(command, check=False)
+        killed_before = _killed_for_memory()
+        outcome = subprocess.run(command, check=False)
+        if outcome.returncode == -signal.SIGKILL and _killed_for_memory() > killed_before:
+            _note_out_of_memory(root / study / config.run_id)
+
+
+def _killed_for_memory() -> int:
+    """Processes that the kernel has killed for want of memory since it started (Linux); 0 where it does not tell."""
+    try:
+        counts = dict(line.split() for line in _KERNEL_COUNTS.read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(counts.get("oom_kill", 0))
+
+
+def _note_out_of_memory(path: Path) -> None:
+    folder = RunFolder.read(path)
+    folder.finish("out_of_memory", f"killed by the system for want of memory. {OUT_OF_MEMORY_ADVICE}")

@@ -1,8 +1,8 @@
 """The training loop: short enough to teach from.
 
 An optimizer step is a fixed number of examples of similar length, computed in as many micro-batches as the token
-budget asks for, with logits only where there is a label. The loss is the mean over the label tokens of the whole step,
-so micro-batches change nothing.
+budget asks for, on as many processes as there are. The loss is the mean over the label tokens of the whole step, so
+neither changes it. Logits exist only where there is a label, a chunk at a time (slimnb.head).
 """
 
 from __future__ import annotations
@@ -11,24 +11,32 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 
-from slimnb.batches import by_length
+from slimnb.batches import by_length, is_out_of_memory
+from slimnb.checkpoint import Checkpoints, Progress, trainable
 from slimnb.config import Training
 from slimnb.errors import SlimnbError
-from slimnb.head import backward_cross_entropy, predicting_states
+from slimnb.head import backward_cross_entropy, log_likelihoods, predicting_states
 from slimnb.models import LoadedModel
-from slimnb.packing import causal_row, collate
+from slimnb.packing import Batch, causal_row, collate
+from slimnb.peak import memory_bytes, peak_bytes
+from slimnb.processes import Processes
+from slimnb.progress import console
 from slimnb.tokens import Encoded, encode_pair
 from slimnb.training_sets import Example
 
-TOKEN_BUDGET = 1024
-"""Tokens in a micro-batch, padding included."""
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
+"""Tokens in a micro-batch, padding included; halved when memory runs out."""
 WINDOW = 16
 """Batches whose examples are sorted by length together: a wider window pads less and shuffles less."""
+VALIDATIONS = 10
+"""Measurements of the validation loss in a training."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,11 @@ class Step:
     label_tokens: int
     examples: int
     seconds: float
-    """Since the start of training."""
+    """Spent training up to here, attempts that were killed included."""
+    memory_bytes: int
+    """Of the process (CPU) or the allocator (CUDA) after the step."""
+    validation_loss: float | None = None
+    """On the rows held out, after the step; None where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,7 @@ class TrainingResult:
     label_tokens: int
     left_out: int
     """Rows longer than the length limit."""
+    peak_bytes: int
 
 
 def tokenize(tokenizer: Any, example: Example) -> Encoded:
@@ -72,12 +85,14 @@ def train(
     seed: int,
     on_step: Callable[[Step, int], None] = lambda step, steps: None,
     mixed_precision: bool = False,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainingResult:
     """Fine-tune, in place, the parameters of the model that require a gradient.
 
     Args:
         on_step: called after each optimizer step with its figures and the number of steps in all.
-        mixed_precision: compute in bfloat16 whatever the weights' precision is.
+        mixed_precision: compute in bfloat16 whatever the parameters' precision is.
+        checkpoints: where to go on from and where to keep the state; None for neither.
 
     Raises:
         SlimnbError: no example fits the length limit, or the loss is no longer a number.
@@ -88,47 +103,136 @@ def train(
         raise SlimnbError(
             f"all {len(examples)} training examples are longer than {training.max_length} tokens: raise the limit"
         )
-    per_epoch = math.ceil(len(fitting) / training.batch_size)
-    steps = training.steps or max(1, round(per_epoch * (training.epochs or 0)))
-    parameters = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _rate(done, steps, training))
-    loaded.model.train()
+    rows, held_out = _hold_out(fitting, training.validation, seed)
+    steps = training.steps or max(1, round(math.ceil(len(rows) / training.batch_size) * (training.epochs or 0)))
+    model, processes = loaded.model, Processes()
+    parameters = [parameter for _, parameter in trainable(model)]
+    optimizer = _optimizer(parameters, training)
     torch.manual_seed(seed)
-    start = time.perf_counter()
-    totals = {"examples": 0, "tokens": 0, "label_tokens": 0}
-    for number, batch in enumerate(_batches(fitting, training.batch_size, steps, seed), start=1):
-        label_tokens = sum(len(sequence.ids) - sequence.boundary for sequence in batch)
-        loss = 0.0
-        for indices in by_length([len(sequence.ids) for sequence in batch], TOKEN_BUDGET):
-            rows = [causal_row(batch[i].ids, batch[i].boundary) for i in indices]
-            micro = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
-            # Not accelerate's autocast: its precision is one for the whole process, and a notebook trains many models.
-            with torch.autocast(loaded.device.type, torch.bfloat16, enabled=mixed_precision):
-                states = predicting_states(loaded.model, micro)
-                loss += backward_cross_entropy(loaded.model, states, micro.targets, label_tokens)
-        if not math.isfinite(loss):
-            raise SlimnbError(f"step {number}: the loss is {loss}. Lower the learning rate or train in float32")
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.clip))
-        rate = float(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad(set_to_none=True)
-        totals["examples"] += len(batch)
-        totals["tokens"] += sum(len(sequence.ids) for sequence in batch)
-        totals["label_tokens"] += label_tokens
-        on_step(
-            Step(
-                step=number, loss=loss, learning_rate=rate, gradient_norm=norm, label_tokens=label_tokens,
-                tokens=sum(len(sequence.ids) for sequence in batch), examples=len(batch),
-                seconds=time.perf_counter() - start,
-            ),
-            steps,
-        )  # fmt: skip
-    loaded.model.eval()
+    progress = checkpoints.load(model, optimizer) if checkpoints else Progress()
+    start = time.perf_counter() - progress.seconds
+    budget = TOKEN_BUDGET[loaded.device.type]
+    with _in_training(model, training, mixed_precision):
+        for batch in islice(_batches(rows, training.batch_size, steps, seed), progress.step, None):
+            rate = training.learning_rate * _rate(progress.step, steps, training)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, budget = _add_gradients(loaded, batch, budget, mixed_precision)
+            progress.step += 1
+            if not math.isfinite(loss):
+                raise SlimnbError(f"step {progress.step}: the loss is {loss}. Lower the learning rate or use float32")
+            processes.add_up(parameters)
+            norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.clip))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            counts = _counts(batch)
+            progress.examples += counts["examples"]
+            progress.tokens += counts["tokens"]
+            progress.label_tokens += counts["label_tokens"]
+            validation_loss = None
+            if held_out and (progress.step % max(1, steps // VALIDATIONS) == 0 or progress.step == steps):
+                validation_loss = mean_loss(loaded, held_out, budget, mixed_precision)
+                _note(progress, validation_loss, training, model)
+            progress.seconds = time.perf_counter() - start
+            progress.peak_bytes = max(progress.peak_bytes, peak_bytes(loaded.device))
+            on_step(
+                Step(
+                    step=progress.step, loss=loss, learning_rate=rate, gradient_norm=norm, **counts,
+                    seconds=progress.seconds, memory_bytes=memory_bytes(loaded.device),
+                    validation_loss=validation_loss,
+                ),
+                steps,
+            )  # fmt: skip
+            if training.patience and progress.since_best >= training.patience:
+                console.print(f"stopped at step {progress.step}: the validation loss has not fallen", highlight=False)
+                break
+            if checkpoints and progress.step < steps and processes.first(checkpoints.due(progress.step)):
+                checkpoints.save(model, optimizer, progress)
+    with torch.no_grad():
+        for name, parameter in trainable(model) if progress.best else ():
+            parameter.copy_(progress.best[name])
     return TrainingResult(
-        seconds=time.perf_counter() - start, steps=steps, left_out=len(examples) - len(fitting), **totals
-    )
+        seconds=progress.seconds, steps=progress.step, examples=progress.examples, tokens=progress.tokens,
+        label_tokens=progress.label_tokens, left_out=len(examples) - len(fitting), peak_bytes=progress.peak_bytes,
+    )  # fmt: skip
+
+
+def _add_gradients(loaded: LoadedModel, batch: list[Encoded], budget: int, mixed: bool) -> tuple[float, int]:
+    """Add this process's part of the gradient of the step's loss; give the whole loss and the token budget left.
+
+    Where memory runs out the step's gradients are forgotten and computed again with half the budget.
+    """
+    labels, processes = _counts(batch)["label_tokens"], Processes()
+    mine = processes.share(batch)
+    while True:
+        loss = 0.0
+        try:
+            for micro in _micro_batches(loaded, mine, budget):
+                with _autocast(loaded, mixed):
+                    states = predicting_states(loaded.model, micro)
+                    loss += backward_cross_entropy(loaded.model, states, micro.targets, labels)
+            return processes.total(loss), budget
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or budget <= max(len(sequence.ids) for sequence in mine):
+                raise
+            budget //= 2
+            loaded.model.zero_grad(set_to_none=True)
+            console.print(f"out of memory: going on with micro-batches of {budget} tokens")
+
+
+@torch.no_grad()
+def mean_loss(loaded: LoadedModel, sequences: list[Encoded], budget: int, mixed: bool = False) -> float:
+    """Mean negative log-likelihood (nats) of the sequences' label tokens."""
+    processes = Processes()
+    total = 0.0
+    was_training = loaded.model.training
+    loaded.model.eval()
+    for micro in _micro_batches(loaded, processes.share(sequences), budget):
+        with _autocast(loaded, mixed):
+            states = predicting_states(loaded.model, micro)
+            total -= float(log_likelihoods(loaded.model, states, micro.targets).sum())
+    loaded.model.train(was_training)
+    return processes.total(total) / _counts(sequences)["label_tokens"]
+
+
+def _micro_batches(loaded: LoadedModel, sequences: list[Encoded], budget: int) -> Iterator[Batch]:
+    for indices in by_length([len(sequence.ids) for sequence in sequences], budget):
+        rows = [causal_row(sequences[i].ids, sequences[i].boundary) for i in indices]
+        yield collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
+
+
+def _autocast(loaded: LoadedModel, enabled: bool) -> torch.autocast:
+    # Not accelerate's: its precision is one for the whole process, and a notebook trains many models. Entered anew
+    # for each micro-batch, because it keeps the cast weights until it ends.
+    return torch.autocast(loaded.device.type, torch.bfloat16, enabled=enabled)
+
+
+@contextmanager
+def _in_training(model: Any, training: Training, mixed: bool) -> Iterator[None]:
+    """Put the model into training mode for the block."""
+    from peft.helpers import disable_input_dtype_casting
+
+    model.train()
+    if training.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        # PEFT would cast every adapted layer's input to the adapter's float32; autocast rounds it back at once.
+        with disable_input_dtype_casting(model, active=mixed):
+            yield
+    finally:
+        if training.gradient_checkpointing:
+            model.activation_checkpointing_disable()
+        model.eval()
+
+
+def _optimizer(parameters: list[torch.nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    if training.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, weight_decay=training.weight_decay, fused=True)
+    if not torch.cuda.is_available():
+        raise SlimnbError("optimizer paged_adamw_8bit needs CUDA: use adamw on this machine")
+    from bitsandbytes.optim import PagedAdamW8bit
+
+    return PagedAdamW8bit(parameters, weight_decay=training.weight_decay)
 
 
 def _rate(done: int, steps: int, training: Training) -> float:
@@ -160,3 +264,31 @@ def _batches(sequences: list[Encoded], size: int, steps: int, seed: int) -> Iter
         for batch in batches[: steps - done]:
             yield [sequences[i] for i in batch]
         done += len(batches)
+
+
+def _hold_out(sequences: list[Encoded], share: float, seed: int) -> tuple[list[Encoded], list[Encoded]]:
+    """The rows to train on and those, drawn at random, to validate on."""
+    count = math.ceil(share * len(sequences))
+    if count and count == len(sequences):
+        raise SlimnbError("a single training example cannot be held out for validation: leave out --validation")
+    drawn = set(random.Random(seed).sample(range(len(sequences)), count))
+    rows = [sequence for i, sequence in enumerate(sequences) if i not in drawn]
+    return rows, [sequences[i] for i in sorted(drawn)]
+
+
+def _note(progress: Progress, loss: float, training: Training, model: Any) -> None:
+    """Keep the lowest validation loss, how long ago it was, and the weights that gave it if they are wanted."""
+    if progress.best_loss is None or loss < progress.best_loss:
+        progress.best_loss, progress.since_best = loss, 0
+        if training.keep == "best":
+            progress.best = {name: parameter.detach().cpu().clone() for name, parameter in trainable(model)}
+    else:
+        progress.since_best += 1
+
+
+def _counts(batch: list[Encoded]) -> dict[str, int]:
+    return {
+        "examples": len(batch),
+        "tokens": sum(len(sequence.ids) for sequence in batch),
+        "label_tokens": sum(len(sequence.ids) - sequence.boundary for sequence in batch),
+    }

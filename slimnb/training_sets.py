@@ -5,15 +5,17 @@ A set made for a benchmark asks as the benchmark asks, so that training and scor
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slimnb.benchmarks import Benchmark, get_benchmark
 from slimnb.data import Rows, load_rows
 from slimnb.errors import SlimnbError
-from slimnb.rows import InstructionRow, Row, Text, fingerprint, read_json_lines, validate_row
+from slimnb.own_data import MessagesRow, PromptCompletionRow, read_own_data, told
+from slimnb.rows import InstructionRow, fingerprint
+from slimnb.tokens import as_chat
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,30 @@ class Example:
     prompt: str
     completion: str
     """With the space or line break that joins it to the prompt."""
+    messages: tuple[tuple[str, str], ...] = ()
+    """In a conversation (role, content) of each turn before the completion; `prompt` is then their bare text, for the
+    search for benchmark items, and `render` puts the one that the model reads in its place."""
 
 
-class PromptCompletionRow(Row):
-    """The plainest form of own data."""
+def render(example: Example, tokenizer: Any, chat_template: bool = False) -> Example:
+    """The example as the model reads it: a conversation, and with `chat_template` any prompt, in the model's chat form.
 
-    prompt: str
-    completion: Text
+    Raises:
+        SlimnbError: the tokenizer has no chat template, or its template refuses the conversation.
+    """
+    if not example.messages:
+        return replace(example, prompt=as_chat(tokenizer, example.prompt)) if chat_template else example
+    if not tokenizer.chat_template:
+        raise SlimnbError(
+            "the rows are conversations, and the model's tokenizer has no chat template: take a model that was tuned "
+            "to chat, or rows of prompt and completion"
+        )
+    turns = [{"role": role, "content": content} for role, content in example.messages]
+    try:
+        prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a template is a program of the model's maker's, and may raise anything
+        raise SlimnbError(f"the model's chat template refuses the conversation ({error})") from error
+    return Example(prompt, example.completion)
 
 
 def _like(benchmark: Benchmark) -> Callable[[Any], Example]:
@@ -77,19 +96,24 @@ class Examples:
     source: str
 
 
-def load_training_set(name: str, directory: Path | None = None, limit: int | None = None) -> Examples:
-    """The first `limit` examples of a named set or of a JSON Lines file.
+def load_training_set(
+    name: str, directory: Path | None = None, limit: int | None = None, columns: Mapping[str, str] | None = None
+) -> Examples:
+    """The first `limit` examples of a named set or of a user's file (JSON Lines, CSV or Parquet).
 
-    A file's rows have prompt and completion, or instruction, input (may be left out) and output.
+    Args:
+        columns: slimnb's name of a column -> the file's, where they differ; see `own_data.read_own_data`.
 
     Raises:
-        SlimnbError: unknown name, missing or empty file, a wrong row (named with file and line).
+        SlimnbError: unknown name, missing or empty file, wrong rows (the first five are named with file and line).
     """
     if name in TRAINING_SETS:
+        if columns:
+            raise SlimnbError(f"{name} is a training set of slimnb's: columns are named for a file of your own only")
         training_set = TRAINING_SETS[name]
         rows, example = load_rows(training_set.data, "train", directory), training_set.example
     else:
-        rows, example = _own_rows(name)
+        rows, example = _own_rows(name, columns), own_example
     examples = [
         example(row) for row in rows.rows[:limit] if getattr(row, "output", None) != ""
     ]  # Alpaca has rows with no output: nothing to learn from
@@ -98,24 +122,27 @@ def load_training_set(name: str, directory: Path | None = None, limit: int | Non
     return Examples(examples, rows.sha256, rows.source)
 
 
-def _own_rows(name: str) -> tuple[Rows, Callable[[Any], Example]]:
+def _own_rows(name: str, columns: Mapping[str, str] | None) -> Rows:
     path = Path(name)
     if not path.is_file():
         raise SlimnbError(
-            f"{name} is neither a training set nor a file: there are {', '.join(TRAINING_SETS)}, or name a JSON Lines "
-            "file of your own"
+            f"{name} is neither a training set nor a file: there are {', '.join(TRAINING_SETS)}, or name a JSON Lines, "
+            "CSV or Parquet file of your own"
         )
-    numbered = list(read_json_lines(path))
-    if not numbered:
-        raise SlimnbError(f"{path}: has no rows")
-    _, first = numbered[0]
-    if isinstance(first, dict) and "instruction" in first:
-        model, example = InstructionRow, _instruction
-    else:
-        model, example = PromptCompletionRow, _prompt_completion
-    rows = [validate_row(model, fields, where) for where, fields in numbered]
-    return Rows(rows, fingerprint(rows), str(path)), example
+    data = read_own_data(path, columns)
+    if data.bad:
+        advice = f" (`slimnb data check {path}` lists them)" if len(data.bad) > 5 else ""
+        raise SlimnbError("\n".join(told(path, data.bad, 5)) + advice)
+    return Rows(data.rows, fingerprint(data.rows), str(path))
 
 
-def _prompt_completion(row: PromptCompletionRow) -> Example:
-    return Example(row.prompt, row.completion)
+def own_example(row: Any) -> Example:
+    """A row of a user's file, of a type in `own_data.FORMS`, as an example."""
+    if isinstance(row, InstructionRow):
+        return _instruction(row)
+    if isinstance(row, PromptCompletionRow):
+        return Example(row.prompt, row.completion)
+    assert isinstance(row, MessagesRow)
+    *before, last = row.messages
+    text = "\n\n".join(message.content for message in before)
+    return Example(text, last.content, tuple((message.role, message.content) for message in before))

@@ -12,13 +12,12 @@ from slimnb.config import (
     FourBit,
     Lora,
     RunConfig,
-    StudyConfig,
     Training,
     load_run_config,
-    load_study,
     make_run_config,
 )
 from slimnb.errors import SlimnbError
+from slimnb.grid import StudyConfig, load_study
 from slimnb.training_sets import TRAINING_SETS
 
 STUDIES = sorted((Path(__file__).parents[1] / "data" / "studies").glob("*.yaml"))

@@ -152,3 +152,11 @@ def test_something_predicts_the_first_token_of_an_answer_to_nothing(tiny: Loaded
 def test_a_text_that_begins_with_the_beginning_token_has_it_once(tiny: LoadedModel) -> None:
     tokenizer = tiny.tokenizer
     assert encode(tokenizer, f"{tokenizer.bos_token}hello").count(tokenizer.bos_token_id) == 1
+
+
+def test_loading_leaves_four_bit_weights_as_they_were_quantized() -> None:
+    """bitsandbytes packs them for inference, and rounds their scales, when they first infer: not before training."""
+    model = load_model("tiny", "bfloat16", FourBit(), device="cpu").model
+    states = [p.quant_state for p in model.parameters() if hasattr(p, "quant_state")]
+    assert states
+    assert not any(getattr(state, "packing_format_for_cpu", False) for state in states)

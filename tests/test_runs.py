@@ -214,12 +214,43 @@ def test_a_completed_or_running_run_is_not_started_again(make_run: MakeRun) -> N
 
 
 @pytest.mark.parametrize("status", ["failed", "out_of_memory", "cancelled"])
-def test_an_unfinished_run_starts_afresh(make_run: MakeRun, status: str) -> None:
+def test_an_unfinished_run_is_taken_up_with_what_is_whole_of_it(make_run: MakeRun, status: str) -> None:
     old = make_run(status=status)
     (old.path / "metrics.jsonl").write_text('{"step": 1}\n')
+    (old.path / ".adapter.1f.tmp").mkdir()
+    (old.path / "eval" / ".items.parquet.1f.tmp").write_text("half")
     new = RunFolder.create(old.path.parents[1], "study", old.config)
     assert new.path == old.path and RunFolder.read(new.path).record.status == "running"
-    assert new.metrics().empty and not new.record.scores and not (new.path / "eval").exists()
+    assert new.record.attempts == 2 and new.record.error is None
+    assert len(new.metrics()) == 1 and new.record.scores == old.record.scores
+    assert not list(new.path.rglob("*.tmp"))
+
+
+def test_a_step_that_is_done_again_replaces_itself_and_what_followed(make_run: MakeRun) -> None:
+    folder = make_run()
+    (folder.path / "metrics.jsonl").write_text(
+        '{"step": 1, "validation_loss": null}\n{"step": 2, "validation_loss": 0.5}\n{"step": 3}\n{"ste'
+    )
+    with folder.metrics_log() as log:
+        log({"step": 2, "validation_loss": 0.25})
+        log({"step": 3, "validation_loss": None})
+    rows = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row) for row in rows] == [
+        {"step": 1, "validation_loss": None}, {"step": 2, "validation_loss": 0.25},
+        {"step": 3, "validation_loss": None},
+    ]  # fmt: skip
+
+
+def test_a_process_that_joins_writes_nothing(make_run: MakeRun) -> None:
+    folder = make_run(status="failed")
+    before = sorted(folder.path.rglob("*"))
+    text = (folder.path / "run.json").read_text()
+    joined = RunFolder.join(folder.path.parents[1], "study", folder.config)
+    joined.finish("cancelled")
+    joined.write_environment({"a": 1})
+    with joined.metrics_log() as log:
+        log({"step": 1})
+    assert sorted(folder.path.rglob("*")) == before and (folder.path / "run.json").read_text() == text
 
 
 def test_a_run_of_a_newer_slimnb_is_not_deleted(make_run: MakeRun) -> None:

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from slimnb.attention import use_grouped_attention
 from slimnb.benchmarks import ChoiceItem
 from slimnb.models import LoadedModel
 from slimnb.scoring import SHORTEST_PREFIX, packs, score_choices, share_prefixes
@@ -41,8 +42,10 @@ def alone(model, tokenizer, item: ChoiceItem) -> list[float]:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("prefix", ["", EXAMPLES * 3], ids=["no examples", "shared examples"])
-def test_every_family_scores_as_if_each_answer_stood_alone(name: str, prefix: str, tiny: LoadedModel) -> None:
+@pytest.mark.parametrize("attend", [use_grouped_attention, lambda model: None], ids=["grouped", "the model's own"])
+def test_every_family_scores_as_if_each_answer_stood_alone(name: str, prefix: str, attend, tiny: LoadedModel) -> None:
     model = family(name)
+    attend(model)
     asked = items(prefix)
     for item, score in zip(asked, score_choices(model, tiny.tokenizer, asked), strict=True):
         assert score.log_likelihoods == pytest.approx(alone(model, tiny.tokenizer, item), abs=1e-3)

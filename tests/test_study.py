@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slimnb.config import StudyConfig
+from slimnb.grid import StudyConfig
 from slimnb.runs import RunFolder
 from slimnb.study import Cell, cells, run_study
 

@@ -8,7 +8,7 @@ import pytest
 
 from slimnb.benchmarks import get_benchmark
 from slimnb.errors import SlimnbError
-from slimnb.training_sets import TRAINING_SETS, Example, load_training_set
+from slimnb.training_sets import TRAINING_SETS, Example, load_training_set, render
 
 WriteRows = Callable[[Path, list[Any]], Path]
 
@@ -129,6 +129,20 @@ def test_an_empty_file_a_directory_and_an_unknown_name_are_told(tmp_path: Path, 
     for name in ("gsm9k", str(tmp_path), str(tmp_path / "missing.jsonl")):
         with pytest.raises(SlimnbError, match=f"{name}.*gsm8k_train"):
             load_training_set(name)
+
+
+def test_columns_are_for_a_users_own_file_only(tmp_path: Path, write_rows: WriteRows) -> None:
+    path = write_rows(tmp_path / "own.jsonl", [{"q": "Q:", "a": " A"}, {"q": "R:", "a": " B"}])
+    loaded = load_training_set(str(path), limit=1, columns={"prompt": "q", "completion": "a"})
+    assert loaded.examples == [Example("Q:", " A")]
+    assert load_training_set("workshop_math", limit=1, columns={}).examples
+    with pytest.raises(SlimnbError, match="workshop_math.*own"):
+        load_training_set("workshop_math", columns={"prompt": "question"})
+
+
+def test_what_is_rendered_without_a_chat_is_what_was_loaded() -> None:
+    example = Example("Q:", " A")
+    assert render(example, tokenizer=None) == example
 
 
 def test_no_training_set_is_called_like_a_benchmark_of_other_rows() -> None:

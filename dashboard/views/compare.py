@@ -1,58 +1,102 @@
-"""Two runs on the same items: what changed, and in what their configurations differ."""
+"""Two or more runs on the same items: what changed, how sure that is, and in what their configurations differ."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 import streamlit as st
 
+from dashboard.address import choose, choose_number, choose_several, here
+from dashboard.computed import compared, cost_notes, notable
+from dashboard.saved import SavedRun
 from dashboard.store import the_runs
-from dashboard.widgets import chart, choose, rows_of, table
-from dashboard.wording import change_cell, score_cell, setting
-from slimnb.comparison import config_difference
-from slimnb.figures import differences, pair_frame, scores_frame
+from dashboard.widgets import chart, downloads, in_a_notebook, say, table
+from dashboard.wording import setting
+from slimnb.comparison import Comparison, config_difference
+from slimnb.exports import comparison_frame, comparison_record
+from slimnb.figures import comparisons_frame, differences, scores, scores_frame
 
-runs = {run.path.name: run for run in the_runs()}
-if len(runs) < 2:
-    st.info("This study has no two runs to compare.")
-    st.stop()
+BEHIND = ("metric", "n", "seeds", "first %", "second %", "verdict")
 
-left, right = st.columns(2)
-with left:
-    first = runs[choose("First run", list(runs), "first")]
-with right:
-    second = runs[choose("Second run", list(runs), "second", start=1)]
 
-pairs = pair_frame(first, second)
-scores = [{row.benchmark: score_cell(row) for row in rows_of(scores_frame([run]))} for run in (first, second)]
-refused = [row.refused for row in rows_of(pairs) if change_cell(row) == "refused"]
-if refused:
-    st.warning("Not compared:")
-    for reason in dict.fromkeys(refused):
-        st.text(reason)
+def page() -> None:
+    runs = {run.path.name: run for run in the_runs() if run.record.scores}
+    if len(runs) < 2:
+        st.info("This study has no two scored runs to compare.")
+        return
+    left, right = st.columns(2)
+    with left:
+        first = choose("Held against", list(runs), "first", help="What the others are compared with, usually base.")
+    with right:
+        margin = choose_number("Equally good within (points)", "margin", 0.5, 20.0, 2.0, 0.5)
+    options = [name for name in runs if name != first]
+    start = [run.path.name for run in notable(list(runs.values())) if run.path.name != first]
+    others = choose_several("Runs", options, "other", start, placeholder="choose one or more")
+    if not others:
+        st.info("Choose at least one run to hold against the first.")
+        return
+    chosen = [runs[name] for name in (first, *others)]
+    done, refused = compared(chosen, margin / 100)
+    if refused:
+        st.warning("Not compared, and why:")
+        for reason in dict.fromkeys(refused):
+            say(reason)
+    _changes(chosen, done, margin / 100)
+    chart(scores(scores_frame(chosen)), "scores")
+    if done:
+        st.page_link("views/items.py", label="The items that changed", icon=":material/quiz:",
+                     query_params=here(first=first, second=others[0]))  # fmt: skip
+    _differ_in(chosen)
+    in_a_notebook(chosen, "scores")
 
-chart(differences(pairs, "Change from first to second"))
-table(
-    [
-        {"benchmark": row.benchmark, "items": row.n, "first (%)": scores[0].get(row.benchmark),
-         "second (%)": scores[1].get(row.benchmark), "change (points)": change_cell(row),
-         "fixed": row.fixed, "broken": row.broken, "p (Holm)": row.adjusted_p}
-        for row in rows_of(pairs)
-    ],
-    "Scores of both runs and their paired difference",
-    {"p (Holm)": "%.2g"},
-)  # fmt: skip
-st.caption(
-    "Intervals are 95%. Fixed: wrong in the first run, right in the second. Broken: the other way round. "
-    "p: McNemar's exact test, corrected for the number of benchmarks."
-)
-done = [row for row in rows_of(pairs) if change_cell(row) != "refused"]
-for row in done:
-    st.text(row.verdict)
-for note in dict.fromkeys(note for row in done for note in row.notes):
-    st.text(f"Mind: {note}")
 
-st.subheader("Configurations differ in")
-if fields := config_difference(first, second):
-    table([{"field": name, "first": setting(one), "second": setting(two)} for name, (one, two) in fields.items()],
-          "Fields in which the two configurations differ")  # fmt: skip
-else:
-    st.text("Nothing: both runs have the same configuration.")
+def _changes(chosen: Sequence[SavedRun], done: list[Comparison], margin: float) -> None:
+    """The forest plots and the table."""
+    against = [one for one in done if one.first.runs[0] == chosen[0].record.id]
+    methods = [run.config.method for run in chosen]
+    as_good = methods[0] == "lora" and set(methods[1:]) == {"qlora"}  # the question is equivalence
+    figure = differences(comparisons_frame(against, chosen), "Change against the first", margin if as_good else None)
+    chart(figure, "equivalence" if as_good else "differences", key="against")
+    if between := [one for one in done if one not in against]:
+        chart(differences(comparisons_frame(between, chosen), "QLoRA against LoRA", margin), "equivalence", key="between")
+    if not done:
+        return
+    frame = comparison_frame(done)
+    shown = sorted(frame.columns, key=lambda name: name in BEHIND)  # as the export has it, the telling ones first
+    table(frame[shown].to_dict("records"), "Scores of both sides and their paired difference")
+    records = [comparison_record(one) for one in done]
+    downloads(frame, "comparison", "comparison", lambda: json.dumps(records, indent=2), papers=True)
+    st.caption(
+        "Intervals are 95%. Fixed: wrong in the first, right in the second. Broken: the other way round. p: McNemar's "
+        "exact test, Holm-corrected over the benchmarks of a pair. Resolvable: the change that so many items show in 4 "
+        "cases of 5. Runs that differ in the seed alone are taken together."
+    )
+    with st.expander("In words"):
+        for one in done:
+            say(one.verdict)
+    for note in dict.fromkeys(note for one in done for note in one.warnings):
+        say(f"Mind: {note}")
+    for note in cost_notes(chosen):
+        say(f"Mind, of their costs: {note}")
+
+
+def _differ_in(chosen: Sequence[SavedRun]) -> None:
+    """The fields in which the configurations differ, and no others; base has no training that could differ."""
+    st.subheader("Configurations differ in")
+    trained = [run for run in chosen if run.config.training]
+    compared = trained if len(trained) > 1 else chosen
+    found = {run.path.name: config_difference(compared[0], run) for run in compared[1:]}
+    fields = sorted({field for differing in found.values() for field in differing})
+    if not fields:
+        say("Nothing: all runs have the same configuration.")
+        return
+    rows = []
+    for field in fields:
+        same = next(differing[field][0] for differing in found.values() if field in differing)
+        values = {name: setting(differing[field][1] if field in differing else same) for name, differing in found.items()}
+        rows.append({"field": field, compared[0].path.name: setting(same), **values})
+    table(rows, "Fields in which the configurations differ")
+
+
+page()

@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
+from dashboard.address import here
+from dashboard.answers import answers
+from dashboard.computed import changes, notable
 from dashboard.store import the_runs
-from dashboard.widgets import chart, rows_of, table
-from dashboard.wording import change_cell, score_cell, verdict
-from slimnb.figures import METHOD_STYLE, differences, differences_frame, labels, scores, scores_frame
+from dashboard.widgets import chart, in_a_notebook, rows_of, say, table
+from dashboard.wording import WHERE_TO_LOOK, change_cell, score_cell
+from slimnb.figures import METHOD_STYLE, differences, scores, scores_frame
 
-runs = the_runs()
-scored, changed = scores_frame(runs), differences_frame(runs)
-trained = {run.path.name: run.config.training.data for run in runs if run.config.training}
 
-st.subheader("What training changed")
-names = {} if changed.empty else labels(changed)
-with st.container(gap="xsmall"):
-    for row in rows_of(changed):
-        st.text(verdict(names[row.run], row))
-if changed.empty:
-    st.text("There is no trained run with a base run beside it yet.")
-else:
-    chart(differences(changed))
+def page() -> None:
+    everything = the_runs()
+    runs = notable(everything)
+    if not runs:
+        st.info("No run of this study has a score yet. The page *Runs* says how far each is.")
+        return
+    with st.expander("Where to click for each question", icon=":material/help:"):
+        st.markdown(WHERE_TO_LOOK)
+    if len(runs) < len(everything):
+        scored = sum(bool(run.record.scores) for run in everything)
+        st.caption(f"{len(runs)} of {scored} scored runs are shown here, of a large study the newest of each method. "
+                   "The other pages have them all.")  # fmt: skip
+    for answer in answers(runs):
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f"**{answer.question}**")
+            for line in answer.lines:
+                say(line)
+            if answer.page and answer.choices is not None:
+                query = here(**answer.choices)
+                st.page_link(f"views/{answer.page}.py", label=answer.link, query_params=query, icon=":material/search:")
 
-chart(scores(scored))
-changes = {(row.run, row.benchmark): change_cell(row) for row in rows_of(changed)}
-table(
-    [
-        {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run),
-         "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),
-         "change (points)": changes.get((row.run, row.benchmark)), "run": row.run}
-        for row in rows_of(scored)
-    ],
-    "Scores and changes against base, with 95% intervals",
-)  # fmt: skip
-st.caption(
-    "Intervals are 95%: Wilson's for a score, paired on the same items for a change. A change whose interval holds 0 "
-    "is not resolved with so many items."
-)
+    changed, scored = changes(runs), scores_frame(runs)
+    if not changed.empty:
+        chart(differences(changed), "differences")
+        in_a_notebook(runs, "differences")
+    chart(scores(scored), "scores")
+    said = {(row.run, row.benchmark): change_cell(row) for row in rows_of(changed)}
+    trained = {run.path.name: Path(run.config.training.data).name for run in runs if run.config.training}
+    table(
+        [
+            {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run),
+             "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),
+             "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
+            for row in rows_of(scored)
+        ],
+        "Scores and changes against base, with 95% intervals",
+    )  # fmt: skip
+    st.caption(
+        "Intervals are 95%: Wilson's for a score, paired on the same items for a change. A change whose interval holds "
+        "0 is not resolved with so many items."
+    )
+
+
+page()

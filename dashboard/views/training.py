@@ -1,22 +1,43 @@
-"""The loss of each run while it was trained."""
+"""How training went: loss, learning rate, speed and memory at each step."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.address import choose, choose_number, choose_several
+from dashboard.computed import notable
 from dashboard.store import the_runs
-from dashboard.widgets import chart, choose_several
+from dashboard.widgets import chart, in_a_notebook, say
 from slimnb.errors import SlimnbError
-from slimnb.figures import curves_frame, training_curves
+from slimnb.figures import CURVES, curves_frame, training_curves
 
-trained = {run.path.name: run for run in the_runs() if run.config.training}
-logs = []
-for name in choose_several("Runs", list(trained), "run"):
-    try:
-        log = curves_frame([trained[name]])
-        logs.append(log if log.empty else log.astype({"step": int, "loss": float}))
-    except (SlimnbError, OSError, TypeError, ValueError) as error:
-        st.warning("A training log cannot be read:")
-        st.text(f"{name}: {error}")
-chart(training_curves(pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()))
+
+def page() -> None:
+    trained = {run.path.name: run for run in the_runs() if run.config.training}
+    if not trained:
+        st.info("This study has no run that trained something.")
+        return
+    start = [run.path.name for run in notable(list(trained.values()))] or list(trained)[:3]
+    runs = [trained[name] for name in choose_several("Runs", list(trained), "run", start)]
+    logs = []
+    for run in runs:
+        try:
+            logs.append(curves_frame([run]))
+        except SlimnbError as error:
+            st.warning("A training log cannot be read:")
+            say(f"{run.path.name}: {error}")
+    log = pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
+    titles = {curve.title: column for column, curve in CURVES.items() if column in log and log[column].notna().any()}
+    left, right = st.columns(2)
+    with left:
+        column = titles.get(choose("What", list(titles) or [CURVES["loss"].title], "what"), "loss")
+    with right:
+        smoothing = choose_number("Smoothing", "smoothing", 0.0, 0.95, 0.0, 0.05,
+                                  help="Weight of the past in a moving average; the pale line stays as measured.")  # fmt: skip
+    chart(training_curves(log, column, smoothing), "curves")
+    if runs:
+        in_a_notebook(runs, "training_curves")
+
+
+page()

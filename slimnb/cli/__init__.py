@@ -9,10 +9,14 @@ from typing import Annotated
 
 import typer
 
-from slimnb.cli.available import doctor, list_data, models_app
+from slimnb.cli.anatomy import anatomy
+from slimnb.cli.available import doctor, models_app
 from slimnb.cli.compare import compare, items
+from slimnb.cli.data import data_app
 from slimnb.cli.exchange import export_app, import_app
+from slimnb.cli.merge import merge
 from slimnb.cli.output import say
+from slimnb.cli.plan import plan
 from slimnb.cli.run import evaluate, run
 from slimnb.cli.study import list_runs, study_app
 from slimnb.errors import SlimnbError
@@ -27,10 +31,13 @@ app.add_typer(study_app, name="study")
 app.command("runs")(list_runs)
 app.command("compare")(compare)
 app.command("items")(items)
+app.command("anatomy")(anatomy)
+app.command("merge")(merge)
+app.command("plan")(plan)
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
-app.command("data")(list_data)
+app.add_typer(data_app, name="data")
 app.command("doctor")(doctor)
 
 

@@ -1,4 +1,4 @@
-"""`slimnb models`, `slimnb data` and `slimnb doctor`: what there is and what works here."""
+"""`slimnb models` and `slimnb doctor`: what there is and what works here."""
 
 import typer
 
@@ -35,24 +35,6 @@ def models_get(name: str, as_json: Json = False) -> None:
         print_json({"name": name, "path": str(place), "sha256": weights_sha256(place)})
     else:
         print(place)
-
-
-def list_data(data: DataDir = None, as_json: Json = False) -> None:
-    """List data sets: where rows come from, how many, and under which licence."""
-    from slimnb.benchmarks import BENCHMARKS
-    from slimnb.data import DATA_SETS, availability, data_directory
-    from slimnb.training_sets import TRAINING_SETS
-
-    directory = data_directory(data)
-    rows = []
-    for name, one in DATA_SETS.items():
-        origin, count = availability(one, directory)
-        rows.append({
-            "data set": name, "from": origin, "rows": count, "licence": one.licence, "hub": one.hub,
-            "benchmarks": [b.name for b in BENCHMARKS.values() if name in b.data],
-            "training sets": [t.name for t in TRAINING_SETS.values() if t.data == name],
-        })  # fmt: skip
-    print_rows(rows, as_json)
 
 
 def doctor(data: DataDir = None) -> None:

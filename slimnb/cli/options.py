@@ -2,13 +2,31 @@
 
 # No postponed annotations here or beside: typer reads them at run time.
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 # Not imported from slimnb.config, whose pydantic would slow `slimnb --help` down.
 MethodName = Literal["base", "lora", "qlora", "full"]
-DtypeName = Literal["bfloat16", "float32"]
+DtypeName = Literal["bfloat16", "float32", "float16"]
+
+ScheduleName = Literal["cosine", "constant"]
+OptimizerName = Literal["adamw", "paged_adamw_8bit"]
+KeepName = Literal["last", "best"]
+InitName = Literal["zero", "pissa", "loftq"]
+FourBitName = Literal["nf4", "fp4"]
+
+TRAINING, ADAPTER = "Training", "LoRA and QLoRA"
+"""Panels of `slimnb run --help`."""
+
+
+def Train(name: str, text: str, **more: Any) -> Any:  # noqa: N802  it stands where typer.Option would
+    return typer.Option(name, help=text, rich_help_panel=TRAINING, **more)
+
+
+def Adapter(name: str, text: str, **more: Any) -> Any:  # noqa: N802
+    return typer.Option(name, help=text, rich_help_panel=ADAPTER, **more)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output.")]
 DataDir = Annotated[Path | None, typer.Option("--data", help="Directory of data sets; else SLIMNB_DATA, else the Hub.")]
@@ -27,3 +45,16 @@ def names(listed: str) -> tuple[str, ...]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise typer.BadParameter(f"named twice: {', '.join(twice)}")
     return names
+
+
+def column_names(listed: str) -> dict[str, str]:
+    """prompt=question,completion=answer -> slimnb's name of a column to the file's."""
+    pairs = [pair.partition("=") for pair in listed.split(",") if pair.strip()]
+    if wrong := [name for name, sign, column in pairs if not (sign and name.strip() and column.strip())]:
+        raise typer.BadParameter(f"{wrong[0]}: write --columns prompt=NAME,completion=NAME")
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def layer_names(listed: str | None) -> str | tuple[str, ...] | None:
+    """`all-linear` as it is, which PEFT knows; anything else as layers' names."""
+    return listed if listed in (None, "all-linear") else names(listed)

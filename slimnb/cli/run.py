@@ -6,18 +6,28 @@ from typing import Annotated
 import typer
 
 from slimnb.cli.options import (
+    ADAPTER,
     RUNS,
+    Adapter,
     Benchmarks,
     ChatTemplate,
     DataDir,
     DtypeName,
+    FourBitName,
+    InitName,
     Json,
+    KeepName,
     Limit,
     MethodName,
+    OptimizerName,
     RunsDir,
+    ScheduleName,
     Shots,
+    Train,
+    column_names,
+    layer_names,
     names,
-)  # fmt: skip
+)
 from slimnb.cli.output import print_json, print_table, run_summary, say
 from slimnb.errors import SlimnbError
 
@@ -25,15 +35,42 @@ from slimnb.errors import SlimnbError
 def run(
     model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
     method: Annotated[MethodName, typer.Option("--method", help="What is done to the model.")] = "base",
-    train_on: Annotated[str | None, typer.Option("--train-on", help="Training set or JSON Lines file.")] = None,
-    train_limit: Annotated[int | None, typer.Option("--train-limit", min=1, help="Use the first N rows.")] = None,
-    epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the rows (default 3).")] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps, instead of epochs.")] = None,
-    rank: Annotated[int | None, typer.Option("--rank", help="LoRA's rank (default 16).")] = None,
-    alpha: Annotated[float | None, typer.Option("--alpha", help="LoRA's alpha (default twice the rank).")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Examples a step (default 8).")] = None,
-    max_length: Annotated[int | None, typer.Option("--max-length", help="Longest example in tokens (1024).")] = None,
+    train_on: Annotated[str | None, Train("--train-on", "Training set, or a JSON Lines, CSV or Parquet file.")] = None,
+    columns: Annotated[
+        str, Train("--columns", "For a file: slimnb's names of its columns, as prompt=question,completion=answer.")
+    ] = "",
+    train_limit: Annotated[int | None, Train("--train-limit", "Use the first N rows.", min=1)] = None,
+    epochs: Annotated[float | None, Train("--epochs", "Passes over the rows (default 3).")] = None,
+    steps: Annotated[int | None, Train("--steps", "Optimizer steps, instead of epochs.", min=1)] = None,
+    learning_rate: Annotated[
+        float | None, Train("--learning-rate", "Peak (default 1e-3, for method full 1e-4).")
+    ] = None,
+    batch_size: Annotated[int | None, Train("--batch-size", "Examples a step (default 8).")] = None,
+    max_length: Annotated[int | None, Train("--max-length", "Longest example in tokens (default 1024).")] = None,
+    schedule: Annotated[ScheduleName | None, Train("--schedule", "After the warm-up (default cosine).")] = None,
+    warmup: Annotated[float | None, Train("--warmup", "Share of the steps (default 0.05).")] = None,
+    optimizer: Annotated[OptimizerName | None, Train("--optimizer", "The 8-bit one needs CUDA.")] = None,
+    gradient_checkpointing: Annotated[
+        bool, Train("--gradient-checkpointing", "Less memory, a third slower.")
+    ] = False,
+    validation: Annotated[float | None, Train("--validation", "Share of the rows to hold out.")] = None,
+    patience: Annotated[
+        int | None, Train("--patience", "Stop after N validations without a better one.", min=1)
+    ] = None,
+    keep: Annotated[KeepName | None, Train("--keep", "Weights of the last step or of the best validation.")] = None,
+    rank: Annotated[int | None, Adapter("--rank", "LoRA's rank (default 16).")] = None,
+    alpha: Annotated[float | None, Adapter("--alpha", "LoRA's alpha (default twice the rank).")] = None,
+    dropout: Annotated[float | None, Adapter("--dropout", "On the adapter's input (default 0).")] = None,
+    targets: Annotated[str | None, Adapter("--targets", "Layers, separated by commas (default all-linear).")] = None,
+    rank_stabilized: Annotated[
+        bool, Adapter("--rank-stabilized", "rsLoRA: scale by alpha / sqrt(rank).")
+    ] = False,
+    dora: Annotated[bool, Adapter("--dora", "DoRA: learn magnitude and direction apart.")] = False,
+    init: Annotated[InitName | None, Adapter("--init", "What the update starts from (default zero).")] = None,
+    four_bit_kind: Annotated[FourBitName | None, Adapter("--four-bit-kind", "QLoRA's format (default nf4).")] = None,
+    double_quantization: Annotated[
+        bool | None, typer.Option(help="QLoRA: quantize the scales too (default).", rich_help_panel=ADAPTER)
+    ] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     dtype: Annotated[DtypeName, typer.Option("--dtype", help="Of weights and computation.")] = "bfloat16",
     benchmarks: Benchmarks = "",
@@ -46,10 +83,19 @@ def run(
     config: Annotated[
         Path | None, typer.Option("--config", help="A run's config.json, in place of all the options above.")
     ] = None,
+    checkpoint_steps: Annotated[
+        int | None, typer.Option("--checkpoint-steps", min=1, help="Keep the training every N steps.")
+    ] = None,
+    checkpoint_minutes: Annotated[
+        float, typer.Option("--checkpoint-minutes", min=0.0, help="And every N minutes.")
+    ] = 5.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print no table at the end.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train (unless the method is base), score, and save everything in a run folder."""
+    """Train (unless the method is base), score, and save everything in a run folder.
+
+    A run that was interrupted goes on where it stopped: give the same command again.
+    """
     from slimnb.config import load_run_config, make_run_config
     from slimnb.data import data_directory
     from slimnb.runs import RunFolder
@@ -58,10 +104,14 @@ def run(
         chosen = load_run_config(config)
     else:
         chosen = make_run_config(
-            model=model, method=method, train_on=train_on, train_limit=train_limit, epochs=epochs, steps=steps,
-            rank=rank, alpha=alpha, learning_rate=learning_rate, batch_size=batch_size, max_length=max_length,
-            seed=seed, dtype=dtype, benchmarks=names(benchmarks), limit=limit, shots=shots,
-            chat_template=chat_template,
+            model=model, method=method, train_on=train_on, columns=column_names(columns) or None,
+            train_limit=train_limit, epochs=epochs, steps=steps, learning_rate=learning_rate, batch_size=batch_size,
+            max_length=max_length, schedule=schedule, warmup=warmup, optimizer=optimizer,
+            gradient_checkpointing=gradient_checkpointing or None, validation=validation, patience=patience, keep=keep,
+            rank=rank, alpha=alpha, dropout=dropout, targets=layer_names(targets),
+            rank_stabilized=rank_stabilized or None, dora=dora or None, init=init, four_bit_kind=four_bit_kind,
+            double_quantization=double_quantization, seed=seed, dtype=dtype, benchmarks=names(benchmarks), limit=limit,
+            shots=shots, chat_template=chat_template,
         )  # fmt: skip
     place = runs / name / chosen.run_id
     try:
@@ -73,7 +123,9 @@ def run(
     else:
         from slimnb.experiment import run as carry_out
 
-        folder = carry_out(chosen, runs, name, data_directory(data))
+        folder = carry_out(chosen, runs, name, data_directory(data), checkpoint_steps, checkpoint_minutes)
+    if not folder.writes:
+        return  # another of several processes says it
     if as_json:
         print_json(run_summary(folder))
     elif not quiet:

@@ -23,8 +23,8 @@ def study_run(
     name: Annotated[str | None, typer.Option("--name", help="Another name for the study.")] = None,
 ) -> None:
     """Carry out what a study has not completed, then print its table."""
-    from slimnb.config import load_study
     from slimnb.data import data_directory
+    from slimnb.grid import load_study
     from slimnb.runs import RunFolder
     from slimnb.study import run_study
 
@@ -59,7 +59,7 @@ def study_show(directory: Path) -> None:
 @study_app.command("status")
 def study_status(file: Path, runs: RunsDir = RUNS) -> None:
     """List a study's runs and how far each is."""
-    from slimnb.config import load_study
+    from slimnb.grid import load_study
     from slimnb.study import cells
 
     for cell in cells(load_study(file), runs):

@@ -2,7 +2,8 @@
 
 Each measurement is a process of its own: `python -m tests.perf.evaluation` runs them in turn, three pairs a benchmark;
 `python -m tests.perf.evaluation one WHO BENCHMARK SHOTS LIMIT BATCH` is one of them, and `... inside` looks into
-slimnb's own time (tests/perf/inside.py). A quiet machine is needed.
+slimnb's own time (tests/perf/inside.py); `... only "hellaswag, 0 shots"` measures a case again. A quiet machine is
+needed.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ def best_batch(benchmark: str, shots: int, part: int) -> int:
 
 
 def compare(benchmark: str, shots: int, limit: int, part: int, wanted: float) -> dict[str, Any]:
+    from slimnb.environment import describe
+
     batch = best_batch(benchmark, shots, part)
     turns: dict[str, list[dict[str, Any]]] = {"slimnb": [], "lm-eval": []}
     for _ in range(PAIRS):
@@ -99,7 +102,7 @@ def compare(benchmark: str, shots: int, limit: int, part: int, wanted: float) ->
         return statistics.median(found[key] for found in turns[who])
 
     return {
-        "shots": shots, "items": turns["slimnb"][0]["items"], "lm_eval_batch_size": batch, "wanted_ratio": wanted,
+        "git": describe()["git"], "shots": shots, "items": turns["slimnb"][0]["items"], "lm_eval_batch_size": batch, "wanted_ratio": wanted,
         "loop_ratio": median("lm-eval", "seconds") / median("slimnb", "seconds"),
         "process_ratio": median("lm-eval", "process_seconds") / median("slimnb", "process_seconds"),
         "slimnb_items_per_second": turns["slimnb"][0]["items"] / median("slimnb", "seconds"),
@@ -114,19 +117,20 @@ def main() -> None:
     from slimnb.files import write_json
     from tests.perf import inside
 
-    if sys.argv[1:2] == ["one"]:
-        who, benchmark, *numbers = sys.argv[2:]
+    command, words = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("all", [])
+    if command == "one":
+        who, benchmark, *numbers = words
         print(json.dumps(one(who, benchmark, *map(int, numbers))))
         return
-    if sys.argv[1:2] == ["inside"]:
-        report = json.loads(RESULT.read_text())
-        write_json(RESULT, report | {"inside": inside.evaluation(DATA)})
-        return
-    report: dict[str, Any] = {"environment": describe(), "dtype": "bfloat16", "lm_eval": "0.4.13", "cases": {}}
+    known = json.loads(RESULT.read_text()) if command != "all" else {"cases": {}}
+    report: dict[str, Any] = known | {"environment": describe(), "dtype": "bfloat16", "lm_eval": "0.4.13"}
     for benchmark, shots, *rest in CASES:
-        report["cases"][f"{benchmark}, {shots} shots"] = compare(benchmark, shots, *rest)
-        write_json(RESULT, report)
-    report["inside"] = inside.evaluation(DATA)
+        label = f"{benchmark}, {shots} shots"
+        if command == "all" or label in words:
+            report["cases"][label] = compare(benchmark, shots, *rest)
+            write_json(RESULT, report)
+    if command in ("all", "inside"):
+        report["inside"] = inside.evaluation(DATA)
     write_json(RESULT, report)
 
 

@@ -1,0 +1,98 @@
+"""The five questions that a study is made for, answered in plain words from its comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dashboard.computed import changes, compared
+from dashboard.saved import SavedRun
+from dashboard.widgets import rows_of
+from dashboard.wording import as_good, points, spent, verdict
+from slimnb.figures import labels, scores_frame
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question, its answer a line each, and the page that holds the evidence."""
+
+    question: str
+    lines: list[str]
+    page: str = ""
+    link: str = ""
+    choices: dict[str, Any] | None = None
+    """What the page opens with."""
+
+
+def answers(runs: Sequence[SavedRun]) -> list[Answer]:
+    """In the order in which a reader asks."""
+    changed = changes(runs)
+    names = labels(scores_frame(runs))
+    rows = [] if changed.empty else rows_of(changed)
+    bases = [run.path.name for run in runs if run.config.method == "base"]
+    trained = [run.path.name for run in runs if run.config.method != "base"]
+    against_base = {"first": bases[0], "other": trained} if bases and trained else None
+    return [
+        _helped(rows, names, against_base),
+        _as_good(runs),
+        Answer("What did it cost?", [spent(names[run.path.name], run) for run in runs], "cost", "Costs", {}),
+        _forgot(rows, names, against_base),
+        _which_items(rows, names, bases),
+    ]
+
+
+def _helped(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | None) -> Answer:
+    rows = [row for row in rows if row.method == "lora"]
+    lines = [verdict(names[row.run], row) for row in rows if _target(row)]
+    lines = lines or [verdict(names[row.run], row) for row in rows]  # trained for none of the benchmarks
+    lines = lines or ["This study has no LoRA run with a base run beside it."]
+    return Answer("Did LoRA help?", lines, "compare", "Compare base with what was trained", choices)
+
+
+def _as_good(runs: Sequence[SavedRun]) -> Answer:
+    methods = {run.record.id: run for run in runs}
+    pairs = [one for one in compared(runs)[0]
+             if [methods[side.runs[0]].config.method for side in (one.first, one.second)] == ["lora", "qlora"]]  # fmt: skip
+    if not pairs:
+        return Answer("Was QLoRA as good?", ["This study has no LoRA and QLoRA run of one recipe."])
+    first, second = methods[pairs[0].first.runs[0]].path.name, methods[pairs[0].second.runs[0]].path.name
+    lines = [as_good(one) for one in pairs]
+    choices = {"first": first, "other": [second]}
+    return Answer("Was QLoRA as good?", lines, "compare", "Compare LoRA and QLoRA", choices)
+
+
+def _forgot(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | None) -> Answer:
+    question, link = "What did the model forget?", "Compare on every benchmark"
+    others = [row for row in rows if not _target(row) and pd.isna(row.refused)]
+    if not others:
+        return Answer(question, ["No benchmark but the one that was trained for was compared."])
+    fallen = [row for row in others if row.resolved and row.difference < 0]
+    if fallen:
+        return Answer(question, [verdict(names[row.run], row) for row in fallen], "compare", link, choices)
+    worst = min(others, key=lambda row: row.difference)
+    tried = ", ".join(dict.fromkeys(row.benchmark for row in others))
+    lines = [f"No fall is resolved on what was not trained for ({tried})."]
+    if worst.difference < 0:
+        lines.append(f"The largest is that of {names[worst.run]} on {worst.benchmark}: {points(worst)}.")
+    return Answer(question, lines, "compare", link, choices)
+
+
+def _which_items(rows: list[Any], names: dict[str, str], bases: list[str]) -> Answer:
+    rows = [row for row in rows if pd.isna(row.refused)]
+    shown = [row for row in rows if row.method == "lora"] or rows
+    if not shown:
+        return Answer("On which items?", ["No two runs were compared item by item."])
+    lines = [f"{names[row.run]} fixed {row.fixed:.0f} and broke {row.broken:.0f} of the {row.n:.0f} items of "
+             f"{row.benchmark}." for row in shown]  # fmt: skip
+    most = max(shown, key=lambda row: row.broken)
+    choices = {"first": bases[0], "second": most.run, "benchmark": most.benchmark, "change": ["broken"]}
+    return Answer("On which items?", lines, "items", "Items that broke", choices)
+
+
+def _target(row: Any) -> bool:
+    """Whether the run was trained for this benchmark: on the data set of its name."""
+    return isinstance(row.training_set, str) and Path(row.training_set).name == row.benchmark

@@ -1,0 +1,97 @@
+"""What pages work out from saved runs, kept until a run's files change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.saved import SavedRun
+from dashboard.store import options
+from slimnb.comparison import MARGIN, Comparison, compare_all
+from slimnb.config import METHODS
+from slimnb.data import data_directory
+from slimnb.drilldown import Texts, items_frame, texts
+from slimnb.errors import SlimnbError
+from slimnb.frames import differences_frame
+from slimnb.guard import costs_differ_in
+
+MOST_SHOWN = 12
+"""Runs of which a page draws figures unless others are chosen: more is no figure to read."""
+
+
+def notable(runs: Sequence[SavedRun]) -> list[SavedRun]:
+    """The runs that a page begins with: all of a small study; of a large one the newest of each method."""
+    runs = [run for run in runs if run.record.scores]
+    if len(runs) <= MOST_SHOWN:
+        return runs
+    newest = sorted(runs, key=lambda run: -run.record.started)
+    each = [[run for run in newest if run.config.method == method] for method in METHODS]
+    chosen = [run for method, of_it in zip(METHODS, each, strict=True) for run in of_it[: 1 if method == "base" else 3]]
+    return sorted(chosen, key=lambda run: METHODS.index(run.config.method))
+
+
+def compared(runs: Sequence[SavedRun], margin: float = MARGIN) -> tuple[list[Comparison], list[str]]:
+    """`compare_all` of the runs, the first of which is what the others are held against."""
+    return _compared(_state(runs), margin, runs)
+
+
+def changes(runs: Sequence[SavedRun]) -> pd.DataFrame:
+    """`differences_frame` of the runs: each trained one against base."""
+    return _changes(_state(runs), runs)
+
+
+def cost_notes(runs: Sequence[SavedRun]) -> list[str]:
+    """Why the costs of trained runs do not compare their methods alone."""
+    trained, notes = [run for run in runs if run.config.training], []
+    for run in trained[1:]:
+        try:
+            reasons = costs_differ_in(trained[0], run)
+        except SlimnbError as error:
+            reasons = [str(error)]
+        notes += [f"{trained[0].path.name} and {run.path.name}: {reason}" for reason in reasons]
+    return notes
+
+
+def asked(benchmark: str) -> Texts:
+    """A benchmark's texts, from the project or from the data directory named at the start."""
+    try:
+        return _texts(benchmark, data_directory(options().data))
+    except SlimnbError as error:
+        return Texts(missing=str(error))
+
+
+def items(first: SavedRun, second: SavedRun, benchmark: str) -> pd.DataFrame:
+    """`items_frame` of the two runs, with texts where there are any.
+
+    Raises:
+        SlimnbError: see there.
+    """
+    return _items(_state([first, second]), benchmark, str(options().data), first, second)
+
+
+def _state(runs: Sequence[SavedRun]) -> tuple[object, ...]:
+    return tuple((str(run.path), run.stamp) for run in runs)
+
+
+# A file that is damaged later, behind run.json's back, is seen after ten minutes.
+@st.cache_resource(ttl=600, max_entries=200, show_spinner=False)
+def _compared(state: object, margin: float, _runs: Sequence[SavedRun]) -> tuple[list[Comparison], list[str]]:
+    return compare_all(_runs, margin)
+
+
+@st.cache_resource(ttl=600, max_entries=50, show_spinner=False)
+def _changes(state: object, _runs: Sequence[SavedRun]) -> pd.DataFrame:
+    return differences_frame(_runs)
+
+
+@st.cache_resource(ttl=600, max_entries=20, show_spinner=False)
+def _items(state: object, benchmark: str, data: str, _first: SavedRun, _second: SavedRun) -> pd.DataFrame:
+    return items_frame(_first, _second, benchmark, asked(benchmark))
+
+
+@st.cache_resource(max_entries=10, show_spinner="Reading the data set")
+def _texts(benchmark: str, data: Path | None) -> Texts:
+    return texts(benchmark, data)

@@ -1,0 +1,159 @@
+"""A run folder that is trusted in nothing: what a page shows may come from a stranger's disk.
+
+No link is followed out of the runs directory, no path is built from a name in a file, and a file that is too large, is
+no file, or holds something else than it should is an error with its reason. So one damaged run takes no page down.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from slimnb.errors import SlimnbError
+from slimnb.figures import CURVES
+from slimnb.records import Contamination
+from slimnb.runs import RunFolder
+
+LARGEST_RECORD = 4_000_000
+"""Bytes of a JSON file; a run's largest has some ten thousand."""
+LARGEST_LOG = 40_000_000
+"""Bytes of a training log: more than a hundred thousand steps."""
+LARGEST_TABLE = 200_000_000
+"""Bytes of a benchmark's items."""
+MOST_ITEMS = 200_000
+"""Rows of a benchmark; HellaSwag's 10,042 are the most that slimnb knows."""
+TOO_LARGE = re.compile(r'(?<!\\)":-?(\d{16}|[\d.]+[eE]\+?\d\d)')
+"""A number of 1e15 or more as a JSON field: no count, size or time comes near it, and what is smaller fits a table."""
+
+
+RECORDS = ("run.json", "config.json")
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class SavedRun(RunFolder):
+    """A run whose files are checked before and after they are read; every fault is a SlimnbError."""
+
+    stamp: Stamp = ()
+    """Another one is another state of the files."""
+
+    @classmethod
+    def read(cls, path: Path) -> SavedRun:
+        stamp = stamp_of(path)
+        for name in RECORDS:
+            check(path / name, path.parent.parent, LARGEST_RECORD)
+        run = super().read(path)
+        assert isinstance(run, cls)
+        run.stamp = stamp
+        for result in run.record.scores.values():
+            result.subjects = {}  # no page shows them, and they are nine tenths of a record's memory
+        if TOO_LARGE.search(run.record.model_dump_json()) or TOO_LARGE.search(run.config.model_dump_json()):
+            raise SlimnbError(f"{path}: holds a number that is larger than any run's")
+        return run
+
+    @cached_property
+    def words(self) -> str:
+        """What a search looks in: the run's name and its configuration as `field=value`, in small letters."""
+        fields = self.config.model_dump_json().replace('":', "=").replace('"', "")
+        return f"{self.path.name} {fields}".lower()
+
+    def items(self, benchmark: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        if benchmark not in self.record.scores:
+            raise SlimnbError(f"run {self.record.id} was not scored on {benchmark}")
+        path = self._checked(LARGEST_TABLE, "eval", benchmark, "items.parquet")
+        try:
+            described = pq.read_metadata(path)
+            if described.num_rows > MOST_ITEMS:
+                raise SlimnbError(f"{path}: {described.num_rows} items are more than any benchmark has")
+            if described.num_rows != (told := self.record.scores[benchmark].score.n):
+                raise SlimnbError(f"{path}: {described.num_rows} items, where run.json counts {told}")
+            items = super().items(benchmark, columns)
+            _check_items(items, path)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise SlimnbError(f"{path}: cannot be read ({error})") from error
+        return items
+
+    def metrics(self) -> pd.DataFrame:
+        path = self._checked(LARGEST_LOG, "metrics.jsonl")
+        try:
+            log = super().metrics()
+            if "step" in log:
+                log = log[[name for name in ("step", "tokens", "seconds", *CURVES) if name in log]]
+                return log.apply(pd.to_numeric).astype(float).replace([np.inf, -np.inf], np.nan)
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+            raise SlimnbError(f"{path}: cannot be read ({error})") from error
+        if len(log):
+            raise SlimnbError(f"{path}: not a training log")
+        return log
+
+    def environment(self) -> dict[str, Any]:
+        path = self._checked(LARGEST_RECORD, "environment.json")
+        found = super().environment()
+        if not isinstance(found, dict) or not isinstance(found.get("packages") or {}, dict):
+            raise SlimnbError(f"{path}: not a description of an environment")
+        return found
+
+    def contamination(self, benchmark: str) -> Contamination | None:
+        self._checked(LARGEST_RECORD, "eval", benchmark, "contamination.json")
+        return super().contamination(benchmark)
+
+    def _checked(self, largest: int, *parts: str) -> Path:
+        path = self.path.joinpath(*parts)
+        if path.exists() or path.is_symlink():
+            check(path, self.path.parent.parent, largest)
+        return path
+
+
+def stamp_of(folder: Path | str) -> Stamp:
+    """Changes whenever a run's record does: files are replaced, and written in an order that ends with run.json."""
+    return tuple(_changed(f"{folder}/{name}") for name in RECORDS)
+
+
+def check(path: Path, root: Path, largest: int) -> None:
+    """Refuse to read what is no file under root, or too large. That root/STUDY/RUN lies in root is known already.
+
+    Raises:
+        SlimnbError: the reason.
+    """
+    try:
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode) or path.name not in RECORDS:  # those lie in a folder that was looked at
+            found = path.stat()
+            if not path.resolve(strict=True).is_relative_to(root.resolve()):
+                raise SlimnbError(f"{path}: leads out of the runs directory and is not followed")
+    except (OSError, ValueError, RuntimeError) as error:  # gone, a link to nowhere or to itself, a name that is none
+        raise SlimnbError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise SlimnbError(f"{path}: not a file")
+    if found.st_size > largest:
+        raise SlimnbError(f"{path}: {found.st_size / 1e6:.0f} MB is more than the {largest / 1e6:.0f} MB that are read")
+
+
+def _changed(place: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(place)
+    except (OSError, ValueError):
+        return None  # gone since it was listed, or never there: reading says so
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _check_items(items: pd.DataFrame, path: Path) -> None:
+    for name in items.columns:
+        if name.startswith("correct_") and items[name].dtype != bool:
+            raise SlimnbError(f"{path}: column {name} does not say right or wrong")
+        if name in ("id", "subject", "text") and not items[name].map(lambda value: isinstance(value, str)).all():
+            raise SlimnbError(f"{path}: column {name} is not text")
+    if "log_likelihoods" in items:
+        for row in items["log_likelihoods"]:
+            if not isinstance(row, np.ndarray) or row.ndim != 1 or not np.isfinite(row.astype(float)).all():
+                raise SlimnbError(f"{path}: log_likelihoods are not lists of numbers")

@@ -1,0 +1,91 @@
+"""`slimnb plan`."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from slimnb.cli.options import DataDir, Json, MethodName, OptimizerName
+from slimnb.cli.output import print_json, print_table
+from slimnb.errors import SlimnbError
+
+DeviceName = Literal["cpu", "cuda"]
+
+
+def plan(
+    model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
+    method: Annotated[MethodName, typer.Option("--method", help="What is done to the model.")] = "lora",
+    rank: Annotated[int, typer.Option("--rank", min=1, help="LoRA's rank.")] = 16,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples a step.")] = 8,
+    length: Annotated[int, typer.Option("--length", min=2, help="Tokens of the longest example.")] = 1024,
+    optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="The 8-bit one needs CUDA.")] = "adamw",
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", "--gradient-checkpointing", help="Less memory, a third slower.")
+    ] = False,
+    memory: Annotated[str | None, typer.Option("--memory", help="As 16GB or 16GiB; else this machine's.")] = None,
+    device: Annotated[DeviceName | None, typer.Option("--device", help="Else what there is here.")] = None,
+    train_on: Annotated[str | None, typer.Option("--train-on", help="Training set or file, for the time.")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=1, help="Or its size: rows.")] = None,
+    tokens_per_row: Annotated[float | None, typer.Option("--tokens-per-row", min=2, help="And tokens in each.")] = None,
+    epochs: Annotated[float, typer.Option("--epochs", help="Passes over the rows.")] = 3,
+    probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's speed: train for 10 seconds.")] = False,
+    every_method: Annotated[bool, typer.Option("--all-methods", help="All methods on the usual cards.")] = False,
+    data: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Predict peak memory, item by item, and what fits, from the model's configuration alone."""
+    if (rows is None) != (tokens_per_row is None):
+        raise typer.BadParameter("give --rows and --tokens-per-row together")
+    if train_on is not None and rows is not None:
+        raise typer.BadParameter("give --train-on, or --rows and --tokens-per-row, not both")
+    from slimnb.memory import Setup, parse_memory
+
+    there_is = parse_memory(memory) if memory else None
+    from slimnb import plan as planning
+    from slimnb.architecture import read_architecture
+    from slimnb.data import data_directory
+    from slimnb.probe import Work, count_work, try_rate
+
+    chosen: Any = device or ("cuda" if every_method else _device())
+    setup = Setup(method, rank, batch_size, length, optimizer, checkpointing, chosen)
+    architecture = read_architecture(model)
+    if every_method:
+        peaks = planning.all_methods(architecture, setup)
+        if as_json:
+            print_json(planning.cards_document(model, peaks, setup))
+        else:
+            print_table(planning.cards_table(model, peaks, setup))
+        return
+    work = None
+    if rows is not None and tokens_per_row is not None:
+        work = Work(rows, tokens_per_row, epochs)
+    elif train_on is not None:
+        work = count_work(model, train_on, data_directory(data), length, epochs)
+    rate, no_rate = None, "no rate was measured: add --probe"
+    if probe:
+        rate, no_rate = try_rate(model, setup, _device(), round(work.tokens_per_row) if work else length)
+    made = planning.make_plan(architecture, setup, there_is or _memory(chosen), work, rate, no_rate)
+    if as_json:
+        print_json(made.document())
+    else:
+        print_table(planning.plan_table(made))
+        for line in planning.plan_lines(made):
+            print(line)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _memory(device: str) -> int:
+    """What is free on this machine."""
+    if device == "cuda":
+        if _device() != "cuda":
+            raise SlimnbError("there is no CUDA here whose memory could be asked for: add --memory, such as 24GB")
+        import torch
+
+        return torch.cuda.mem_get_info()[0]
+    import psutil
+
+    return psutil.virtual_memory().available

@@ -1,0 +1,104 @@
+"""Data frames from run folders, for figures, notebooks and the dashboard. Imports no torch.
+
+One row is a score, a change, an optimizer step or a run's cost. Frames hold proportions, bytes and seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from slimnb.comparison import Comparison, compare_pair
+from slimnb.runs import RunFolder
+
+_IDENTITY = ["run", "method", "training_set", "benchmark", "refused"]
+_CHANGE = ["n", "difference", "low", "high", "fixed", "broken", "adjusted_p", "resolved", "verdict", "notes"]
+
+
+def scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """One row run x benchmark: the primary metric's k of n, with its 95% interval."""
+    rows = []
+    for run in runs:
+        for benchmark, result in run.record.scores.items():
+            named = {"benchmark": benchmark, "metric": result.primary, "chance": result.chance}
+            rows.append(_identity(run) | named | dict(result.score))
+    return pd.DataFrame(rows)
+
+
+def pair_frame(first: RunFolder, second: RunFolder) -> pd.DataFrame:
+    """One row a benchmark of either run: the change from first to second, or in `refused` why there is none."""
+    benchmarks = list(dict.fromkeys([*first.record.scores, *second.record.scores]))
+    done, refused = compare_pair(first, second, benchmarks)
+    found = {one.benchmark: _change(one) for one in done}
+    rows = [
+        {**_identity(second), "benchmark": benchmark, "refused": refused.get(benchmark), **found.get(benchmark, {})}
+        for benchmark in benchmarks
+    ]
+    return pd.DataFrame(rows).reindex(columns=[*_IDENTITY, *_CHANGE])
+
+
+def comparisons_frame(done: Sequence[Comparison], runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """`compare_all`'s comparisons as rows like `pair_frame`'s; seeds taken together go by their first run."""
+    known = {run.record.id: run for run in runs}
+    rows = [
+        {**_identity(known[one.second.runs[0]]), "benchmark": one.benchmark, "refused": None, **_change(one)}
+        for one in done
+    ]
+    return pd.DataFrame(rows).reindex(columns=[*_IDENTITY, *_CHANGE])
+
+
+def differences_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """`pair_frame` of each trained run against a base run, if it can be one of the same starting weights."""
+    bases = [run for run in runs if run.config.method == "base"]
+    frames = []
+    for run in runs:
+        if run.config.method != "base" and run.record.scores and bases:
+            base = next((one for one in bases if one.record.lineage == run.record.lineage), bases[0])
+            frames.append(pair_frame(base, run))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def curves_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """One row run x optimizer step; runs that trained nothing have none."""
+    logs = []
+    for run in runs:
+        log = run.metrics()
+        if {"step", "loss"} <= set(log.columns):
+            if {"tokens", "seconds"} <= set(log.columns):
+                took = log["seconds"].diff().fillna(log["seconds"])
+                log["tokens_per_second"] = log["tokens"] / took.where(took > 0)
+            logs.append(log.assign(**_identity(run)))
+    return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
+
+
+def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """`scores_frame` and what each run took. Peak memory is training's, or scoring's where nothing was trained."""
+    rows = []
+    for run in runs:
+        costs, training = run.record.costs, run.config.training
+        spent = costs.model_dump() | {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "batch_size": None}
+        spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
+        rows += [row | spent for row in scores_frame([run]).to_dict("records")]
+    return pd.DataFrame(rows)
+
+
+def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
+    """Which are on the Pareto front: no other costs as little and scores as high, and is better in one of the two."""
+    front, best = set(), float("-inf")
+    for point in sorted(set(zip(costs, scores, strict=True)), key=lambda point: (point[0], -point[1])):
+        if point[1] > best:
+            front.add(point)
+            best = point[1]
+    return [point in front for point in zip(costs, scores, strict=True)]
+
+
+def _identity(run: RunFolder) -> dict[str, str | None]:
+    training = run.config.training
+    return {"run": run.path.name, "method": run.config.method, "training_set": training.data if training else None}
+
+
+def _change(one: Comparison) -> dict[str, Any]:
+    named = {"adjusted_p": one.adjusted_p, "resolved": one.resolved, "verdict": one.verdict, "notes": one.warnings}
+    return vars(one.paired) | named

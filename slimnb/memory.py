@@ -1,0 +1,210 @@
+"""How much memory a method will take at its peak, item by item, before anything is loaded.
+
+The weights and what belongs to them follow from the shapes (slimnb.architecture); what a micro-batch holds is
+rehearsed (slimnb.rehearsal); what is left, the process or the CUDA context, is a constant for each device. Sizes are
+in GB of 10^9 bytes, as everywhere in slimnb.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from slimnb.architecture import Architecture
+from slimnb.batches import MOST_TOKENS
+from slimnb.config import Method
+from slimnb.errors import SlimnbError
+from slimnb.rehearsal import Rehearsal, rehearse
+from slimnb.train import TOKEN_BUDGET
+
+Device = Literal["cpu", "cuda"]
+Optimizer = Literal["adamw", "paged_adamw_8bit"]
+
+OVERHEAD = {"cpu": 0, "cuda": 750_000_000}
+"""Bytes of a process beside its tensors. cpu: the peak of a training of `tiny`, Python and all libraries loaded
+(tests/perf/memory.py, in data/perf/memory.json). cuda: not measured by slimnb; the context of a process that holds
+nothing was 723 MiB in discuss.pytorch.org/t/73021, newer versions need less."""
+SMALL = 4096
+"""Elements below which bitsandbytes' 8-bit optimizers keep a tensor's state in float32 (`min_8bit_size`)."""
+UNITS = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is done to the model, with slimnb's defaults."""
+
+    method: Method
+    rank: int = 16
+    batch_size: int = 8
+    length: int = 1024
+    """Tokens of every example: the longest, to be safe."""
+    optimizer: Optimizer = "adamw"
+    checkpointing: bool = False
+    device: Device = "cpu"
+
+    @property
+    def rows(self) -> int:
+        """Examples in a micro-batch: as many as the token budget holds (slimnb.train)."""
+        budget = MOST_TOKENS[self.device] if self.method == "base" else TOKEN_BUDGET[self.device]
+        return max(1, min(self.batch_size, budget // self.length))
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether a step has more than one micro-batch."""
+        return self.method != "base" and self.batch_size > self.rows
+
+
+@dataclass(frozen=True)
+class Item:
+    name: str
+    bytes: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is in memory at the peak."""
+
+    setup: Setup
+    items: tuple[Item, ...]
+    trainable: int
+    """Parameters that are trained."""
+    saved_bytes: int
+    """Of the tensors that a run leaves on disk: the adapter's in float32, a whole model's in bfloat16."""
+
+    @property
+    def peak(self) -> int:
+        return sum(item.bytes for item in self.items)
+
+
+def predict(architecture: Architecture, setup: Setup) -> Prediction:
+    """The itemized peak of training a model, or with method base of scoring it.
+
+    Raises:
+        SlimnbError: a value is out of range, or the architecture cannot be rehearsed.
+    """
+    return _predict(architecture, setup, setup.rows, setup.accumulates)
+
+
+def largest_micro_batch(architecture: Architecture, setup: Setup, memory: int) -> int:
+    """Tokens of the largest micro-batch of whole rows of `setup.length` that fits into `memory` bytes; 0 for none."""
+    one, two = (_predict(architecture, setup, rows, setup.method != "base").peak for rows in (1, 2))
+    rows = 0 if one > memory else 1 + (memory - one) // max(1, two - one)  # every further row adds the same
+    return rows * setup.length
+
+
+def largest_rank(architecture: Architecture, setup: Setup, memory: int) -> int | None:
+    """The largest rank of LoRA or QLoRA that fits; 0 for none, None for methods without a rank.
+
+    No rank is larger than the smallest side of an adapted matrix, where B A can be any update.
+    """
+    if setup.method not in ("lora", "qlora"):
+        return None
+    most = min(min(matrix.inputs, matrix.outputs) for matrix in architecture.matrices if matrix.adapted)
+    low, high = (predict(architecture, replace(setup, rank=rank)).peak for rank in (1, most))
+    if low > memory:
+        return 0
+    return min(most, 1 + (memory - low) * (most - 1) // max(1, high - low))  # every further rank adds the same
+
+
+def parse_memory(text: str) -> int:
+    """`16GB` (of 10^9 bytes), `16 GiB` (of 2^30) and the like -> bytes.
+
+    Raises:
+        SlimnbError: not a positive size with a unit.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    if found is None or found[2] not in UNITS or not float(found[1]):
+        raise SlimnbError(f"memory {text!r}: write a size with its unit, such as 16GB or 16GiB")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: bool) -> Prediction:
+    _check(setup)
+    trained = {"base": (), "full": architecture.shapes}.get(setup.method, architecture.adapter_shapes(setup.rank))
+    count = sum(math.prod(shape) for shape in trained)
+    rehearsal = rehearse(
+        architecture, setup.method, rows, setup.length, rank=setup.rank, checkpointing=setup.checkpointing,
+        accumulating=accumulates, device=setup.device,
+    )  # fmt: skip
+    items = [
+        *_weights(architecture, setup),
+        Item("optimizer", sum(_state_bytes(math.prod(shape), setup.optimizer) for shape in trained), _STATE[setup.optimizer]),
+        *_micro_batch(rehearsal, setup, rows, 4 * count),
+        Item("overhead", OVERHEAD[setup.device], _OVERHEAD[setup.device]),
+    ]
+    saved = (2 if setup.method == "full" else 4) * count
+    return Prediction(setup, tuple(item for item in items if item.bytes), count, saved)
+
+
+def _check(setup: Setup) -> None:
+    for name in ("rank", "batch_size", "length"):
+        if getattr(setup, name) < 1:
+            raise SlimnbError(f"{name.replace('_', ' ')} {getattr(setup, name)}: it is at least 1")
+    if setup.length < 2:
+        raise SlimnbError("length 1: an example has a token to read and one to predict")
+    if setup.optimizer == "paged_adamw_8bit" and setup.device == "cpu":
+        raise SlimnbError("optimizer paged_adamw_8bit needs CUDA: use adamw, or plan for --device cuda")
+
+
+def _weights(architecture: Architecture, setup: Setup) -> list[Item]:
+    if setup.method == "full":
+        return [Item("weights", architecture.weight_bytes(4), "float32: bfloat16 would round small updates away")]
+    if setup.method == "base":
+        return [Item("weights", architecture.weight_bytes(2), "bfloat16")]
+    adapters = 4 * sum(math.prod(shape) for shape in architecture.adapter_shapes(setup.rank))
+    adapter = Item("adapters", adapters, f"A and B of rank {setup.rank} at every linear layer, float32")
+    if setup.method == "lora":
+        return [Item("weights", architecture.weight_bytes(2), "bfloat16, frozen"), adapter]
+    weights, constants = architecture.four_bit_bytes()
+    return [
+        Item("weights", weights, "frozen; linear layers in NF4, the output head, embeddings and norms in bfloat16"),
+        Item("quantization constants", constants, "a scale for each 64 weights, itself in 8 bits, and tables of values"),
+        adapter,
+    ]
+
+
+_STATE = {
+    "adamw": "AdamW: two moments of each trained parameter, float32",
+    "paged_adamw_8bit": "8-bit AdamW: two moments in 8 bits; they may move to the computer's memory when it is short",
+}
+_OVERHEAD = {
+    "cpu": "Python, PyTorch and the other libraries; measured",
+    "cuda": "the CUDA context; a published figure, not measured by slimnb",
+}
+
+
+def _state_bytes(elements: int, optimizer: Optimizer) -> int:
+    if optimizer == "adamw" or elements < SMALL:
+        return 8 * elements
+    return 2 * (elements + 4 * math.ceil(elements / 256))  # a float32 scale for each 256 elements
+
+
+def _micro_batch(rehearsal: Rehearsal, setup: Setup, rows: int, gradient_bytes: int) -> list[Item]:
+    """What there is at the rehearsal's highest moment, told apart."""
+    tokens = f"{rows} x {setup.length} tokens"
+    if setup.method == "base":
+        most = max(rehearsal.first, rehearsal.at_head)
+        kind = "the logits of a chunk of them" if most == rehearsal.at_head else "one layer at a time"
+        return [Item("activations", most, f"scoring {tokens}: {kind}")]
+    late = rehearsal.rest >= max(rehearsal.first, rehearsal.at_head)
+    most = max(rehearsal.first, rehearsal.at_head, rehearsal.rest)
+    gradients = gradient_bytes if late or setup.accumulates else rehearsal.first_gradients
+    kept = min(rehearsal.kept - rehearsal.copies, most - gradients - rehearsal.copies)
+    busy = most - gradients - rehearsal.copies - kept
+    how = "the inputs of each layer (checkpointing)" if setup.checkpointing else "what the backward pass needs"
+    logits = most == rehearsal.at_head
+    return [
+        Item("gradients", gradients, "of each trained parameter, float32; at the peak"),
+        Item("bfloat16 copies", rehearsal.copies, "autocast computes with copies of float32 parameters"),
+        Item("activations", kept, f"{how}, of {tokens}"),
+        Item("logits" if logits else "workspace", busy, _BUSY[logits]),
+    ]
+
+
+_BUSY = {
+    True: "logits of a chunk of tokens with their gradient, and the output head's",
+    False: "what a layer's backward pass needs at once; the logits are gone by then",
+}

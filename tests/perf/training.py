@@ -1,0 +1,306 @@
+"""Training beside TRL: speed, memory, the share of the machine's rate. Writes data/perf/training.json.
+
+Each measurement is a process of its own: `python -m tests.perf.training` runs them in turn, three pairs a comparison;
+`... one WHO EXAMPLES [BATCH ACCUMULATION]` is one of them, with `trl` or one of slimnb's methods as WHO, and
+`... inside` looks into slimnb's own time (tests/perf/inside.py). A case measured at this commit already is kept;
+`--again` measures all. A quiet machine is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slimnb.config import RunConfig, make_run_config
+from slimnb.documents import read_json
+
+if TYPE_CHECKING:  # torch stays out of the process that starts the others: see `measure`
+    from slimnb.models import LoadedModel
+    from slimnb.train import Step
+    from slimnb.training_sets import Example
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("SLIMNB_DATA") or ROOT.parent / "shared" / "data")
+RESULT = ROOT / "data" / "perf" / "training.json"
+MODEL = "smollm2-135m"
+EXAMPLES = 128
+INSIDE_EXAMPLES = 64
+SEARCH_EXAMPLES = 16
+PAIRS = 3
+TRL_BATCHES = ((8, 1), (4, 2))
+"""Examples a micro-batch and micro-batches a step, among which TRL gets its best, found on a part of the examples.
+Smaller ones are faster still for TRL on a CPU, and take less memory: a ratio says which were tried (`trl_tried`)."""
+
+Turn = dict[str, Any]
+"""What `measure` found: seconds, process_seconds, examples, peak_bytes and more."""
+
+
+def settings(method: str) -> RunConfig:
+    """What slimnb and TRL both train: slimnb's defaults, one epoch. The report holds them in full."""
+    return make_run_config(
+        method=method, model=MODEL, dtype="bfloat16", benchmarks=["gsm8k"], train_on="gsm8k_train", epochs=1
+    )
+
+
+def prepare(config: RunConfig, device: str | None = "cpu") -> tuple[LoadedModel, int]:
+    """A fresh model, made ready as slimnb.experiment does, and the bytes of its weights before any adapter."""
+    from slimnb.models import add_lora, load_model, weights_bytes
+
+    loaded = load_model(config.model, config.dtype, config.four_bit, device)
+    size = weights_bytes(loaded.model)
+    if config.lora:
+        return add_lora(loaded, config.lora, config.seed), size
+    loaded.model.float().requires_grad_(True)
+    return loaded, size
+
+
+def train(loaded: LoadedModel, rows: list[Example], config: RunConfig) -> list[Step]:
+    """slimnb's training, called as slimnb.experiment does; the one place to change where that call changes."""
+    from slimnb.train import train
+
+    assert config.training is not None
+    steps: list[Step] = []
+    mixed = config.dtype == "bfloat16"
+    train(loaded, rows, config.training, config.seed, lambda step, _: steps.append(step), mixed)
+    return steps
+
+
+def losses(steps: list[float]) -> dict[str, float]:
+    """The loss of the first step, and of the last quarter of them: one step's eight examples say little."""
+    return {"first_loss": steps[0], "final_loss": statistics.fmean(steps[-max(1, len(steps) // 4) :])}
+
+
+def with_slimnb(method: str, rows: list[Example]) -> Turn:
+    config = settings(method)
+    loaded, size = prepare(config)
+    start = time.perf_counter()
+    steps = train(loaded, rows, config)
+    seconds = time.perf_counter() - start
+    labels = sum(step.label_tokens for step in steps)
+    return {
+        "seconds": seconds, "steps": len(steps), "label_tokens": labels, "weights_bytes": size,
+        **losses([step.loss for step in steps]),
+    }  # fmt: skip
+
+
+def with_trl(rows: list[Example], batch: int, accumulation: int) -> Turn:
+    """The same with TRL's SFTTrainer, on the model as transformers loads it, without what slimnb does to one."""
+    import torch
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from slimnb.models import get_model
+
+    config = settings("lora")
+    training, lora = config.training, config.lora
+    assert training is not None and lora is not None
+    place = get_model(MODEL)
+    with tempfile.TemporaryDirectory() as scratch:
+        options = SFTConfig(
+            output_dir=scratch, seed=config.seed, use_cpu=True, bf16=True, dataloader_pin_memory=False,
+            per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
+            num_train_epochs=1, learning_rate=training.learning_rate, lr_scheduler_type=training.schedule,
+            warmup_steps=training.warmup,  # below 1, a share of the steps
+            weight_decay=training.weight_decay, max_grad_norm=training.clip, max_length=training.max_length,
+            completion_only_loss=True, packing=False, gradient_checkpointing=False,
+            save_strategy="no", logging_strategy="no", report_to="none", disable_tqdm=True,
+        )  # fmt: skip
+        trainer = SFTTrainer(
+            model=AutoModelForCausalLM.from_pretrained(place, dtype=torch.bfloat16),
+            args=options,
+            processing_class=AutoTokenizer.from_pretrained(place),
+            train_dataset=Dataset.from_list([{"prompt": row.prompt, "completion": row.completion} for row in rows]),
+            peft_config=LoraConfig(
+                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
+                task_type="CAUSAL_LM",
+            ),
+        )  # fmt: skip
+        parts = []
+        step = trainer.training_step
+
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            loss = step(*args, **kwargs)
+            parts.append(loss)
+            return loss
+
+        trainer.training_step = recorded  # cheaper than logging every step, which counts as training's time
+        start = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - start
+    # A micro-batch's loss is its share of the step's: a sum over its labels, divided by all of the step's labels.
+    whole = [sum(float(part) for part in parts[i : i + accumulation]) for i in range(0, len(parts), accumulation)]
+    labels = sum(label != -100 for row in trainer.train_dataset["labels"] for label in row)
+    return {"seconds": seconds, "steps": trainer.state.global_step, "label_tokens": labels, **losses(whole)}
+
+
+def examples(number: int) -> list[Example]:
+    from slimnb.training_sets import load_training_set
+
+    return load_training_set("gsm8k_train", DATA, number).examples
+
+
+def one(who: str, number: int, *batches: int) -> Turn:
+    """Load a model, train it once, and tell the seconds of the training alone, the losses and the peak memory."""
+    import resource
+
+    import torch
+
+    rows = examples(number)
+    found = with_trl(rows, *batches) if who == "trl" else with_slimnb(who, rows)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {**found, "examples": len(rows), "peak_bytes": peak, "threads": torch.get_num_threads()}
+
+
+def look_inside() -> dict[str, Any]:
+    """LoRA's share of the machine's rate. `inside.look` trains three times, each time a model made before."""
+    from tests.perf import inside
+
+    config, rows = settings("lora"), examples(INSIDE_EXAMPLES)
+    fresh = [prepare(config)[0] for _ in range(3)]
+    return {"examples": len(rows), **inside.look(lambda: train(fresh.pop(), rows, config))}
+
+
+def measure(*words: Any, module: str = "tests.perf.training") -> Turn:
+    """What a process of its own prints, with the seconds of the whole process beside.
+
+    A process's peak memory begins with that of the one that started it, so this one must stay small.
+    """
+    start = time.perf_counter()
+    outcome = subprocess.run(
+        [sys.executable, "-m", module, *map(str, words)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},  # nobody's time shall hold a wait for the Hub
+    )  # fmt: skip
+    if outcome.returncode:
+        sys.exit(outcome.stderr)
+    found = json.loads(outcome.stdout.splitlines()[-1])
+    shown = {key: round(value, 3) for key, value in found.items() if isinstance(value, int | float)}
+    print(*words, shown, file=sys.stderr, flush=True)
+    return found | {"process_seconds": time.perf_counter() - start}
+
+
+def in_turn(sides: dict[str, tuple[Any, ...]]) -> dict[str, list[Turn]]:
+    """PAIRS times each side, one after the other, so that a machine that grows slower does so for all."""
+    turns: dict[str, list[Turn]] = {name: [] for name in sides}
+    for _ in range(PAIRS):
+        for name, words in sides.items():
+            turns[name].append(measure("one", *words))
+    return turns
+
+
+def median(turns: list[Turn], key: str) -> float:
+    return statistics.median(turn[key] for turn in turns)
+
+
+def rate(turns: list[Turn]) -> float:
+    """Examples a second of the training alone."""
+    return turns[0]["examples"] / median(turns, "seconds")
+
+
+def peak(turns: list[Turn]) -> int:
+    return max(turn["peak_bytes"] for turn in turns)
+
+
+def fastest(tried: dict[tuple[int, int], float]) -> tuple[int, int]:
+    return min(tried, key=lambda batches: tried[batches])
+
+
+def beside_trl(turns: dict[str, list[Turn]], tried: dict[tuple[int, int], float]) -> dict[str, Any]:
+    """
+    Args:
+        tried: micro-batches -> TRL's seconds on the part of the examples; the turns are with the fastest.
+    """
+    ours, theirs = turns["slimnb"], turns["trl"]
+    return {
+        "examples": ours[0]["examples"],
+        "trl_batches": "{} x {}".format(*fastest(tried)),
+        "trl_tried": {"{} x {}".format(*batches): seconds for batches, seconds in tried.items()},
+        "wanted_ratio": 2.5,
+        "loop_ratio": median(theirs, "seconds") / median(ours, "seconds"),
+        "process_ratio": median(theirs, "process_seconds") / median(ours, "process_seconds"),
+        "wanted_memory_share": 0.5,
+        "memory_share": peak(ours) / peak(theirs),
+        "slimnb_examples_per_second": rate(ours), "trl_examples_per_second": rate(theirs),
+        "peak_bytes": {who: peak(found) for who, found in turns.items()},
+        "final_loss": {who: median(found, "final_loss") for who, found in turns.items()},
+        "label_tokens": {who: found[0]["label_tokens"] for who, found in turns.items()},
+        "turns": turns,
+    }  # fmt: skip
+
+
+def qlora_beside_lora(turns: dict[str, list[Turn]]) -> dict[str, Any]:
+    qlora, lora = turns["qlora"], turns["lora"]
+    return {
+        "examples": lora[0]["examples"],
+        "wanted_speed": 0.85,
+        "speed": rate(qlora) / rate(lora),
+        "wanted_weights_share": 0.45,
+        "weights_share": qlora[0]["weights_bytes"] / lora[0]["weights_bytes"],
+        "qlora_examples_per_second": rate(qlora), "lora_examples_per_second": rate(lora),
+        "peak_bytes": {who: peak(found) for who, found in turns.items()},
+        "final_loss": {who: median(found, "final_loss") for who, found in turns.items()},
+        "turns": turns,
+    }  # fmt: skip
+
+
+def measure_beside_trl() -> dict[str, Any]:
+    tried = {batches: measure("one", "trl", SEARCH_EXAMPLES, *batches)["seconds"] for batches in TRL_BATCHES}
+    turns = in_turn({"slimnb": ("lora", EXAMPLES), "trl": ("trl", EXAMPLES, *fastest(tried))})
+    return beside_trl(turns, tried)
+
+
+def measure_full() -> dict[str, Any]:
+    turn = measure("one", "full", EXAMPLES)
+    return {**turn, "examples_per_second": rate([turn])}
+
+
+CASES: dict[str, Callable[[], dict[str, Any]]] = {
+    f"lora, {EXAMPLES} GSM8K examples": measure_beside_trl,
+    "qlora against lora": lambda: qlora_beside_lora(in_turn({who: (who, EXAMPLES) for who in ("qlora", "lora")})),
+    "full": measure_full,
+    "inside": lambda: measure("inside"),
+}
+
+
+def kept(report: dict[str, Any], git: dict[str, Any] | None) -> dict[str, Any]:
+    """The cases of an earlier report that were measured at this commit."""
+    cases = report.get("cases", {}) if git else {}
+    return {name: case for name, case in cases.items() if name in CASES and case["git"]["commit"] == git["commit"]}
+
+
+def main() -> None:
+    from slimnb.environment import describe
+    from slimnb.files import write_json
+
+    if sys.argv[1:2] == ["one"]:
+        who, *numbers = sys.argv[2:]
+        print(json.dumps(one(who, *map(int, numbers))))
+        return
+    if sys.argv[1:2] == ["inside"]:
+        print(json.dumps(look_inside()))
+        return
+    environment = describe()
+    report: dict[str, Any] = {
+        "environment": environment, "trl": version("trl"), "settings": settings("lora").model_dump(mode="json"),
+    }  # fmt: skip
+    again = "--again" in sys.argv or not RESULT.exists()
+    cases = report["cases"] = {} if again else kept(read_json(RESULT), environment["git"])
+    for name, work in CASES.items():
+        if name not in cases:
+            cases[name] = {"git": environment["git"], **work()}
+            write_json(RESULT, report)
+
+
+if __name__ == "__main__":
+    main()

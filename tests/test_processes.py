@@ -1,0 +1,48 @@
+"""Several processes do the work of one and leave the same behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slimnb.runs import RunFolder, scan
+
+WORDS = ["run", "--model", "tiny", "--dtype", "float32", "--method", "lora", "--train-on", "workshop_math",
+         "--train-limit", "20", "--steps", "6", "--batch-size", "5", "--validation", "0.2", "--checkpoint-steps", "2",
+         "--benchmarks", "workshop_cs,workshop_math", "--limit", "7", "--quiet"]  # fmt: skip
+
+
+def launched(runs: Path, processes: int) -> RunFolder:
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes),
+              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+              "-m"]  # fmt: skip
+    command = launch if processes > 1 else [sys.executable, "-m"]
+    outcome = subprocess.run(
+        [*command, "slimnb", *WORDS, "--runs", str(runs)], capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300,
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    found, broken = scan(runs)
+    assert len(found) == 1 and not broken
+    return found[0]
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    one, two = launched(tmp_path / "one", 1), launched(tmp_path / "two", 2)
+    assert two.record.status == "completed"
+    assert two.environment()["processes"] == 2
+    assert list(two.metrics()["loss"]) == pytest.approx(list(one.metrics()["loss"]), abs=1e-4)
+    assert list(two.metrics()["validation_loss"].dropna()) == pytest.approx(
+        list(one.metrics()["validation_loss"].dropna()), abs=1e-4
+    )
+    for benchmark, result in one.record.scores.items():
+        assert two.record.scores[benchmark].items == result.items
+        assert list(two.items(benchmark)["id"]) == list(one.items(benchmark)["id"])
+    for mine, theirs in zip(
+        one.items("workshop_cs")["log_likelihoods"], two.items("workshop_cs")["log_likelihoods"], strict=True
+    ):
+        assert list(mine) == pytest.approx(list(theirs), abs=1e-3)
