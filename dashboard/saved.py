@@ -51,7 +51,8 @@ class SavedRun(RunFolder):
     def read(cls, path: Path) -> SavedRun:
         stamp = stamp_of(path)
         for name in RECORDS:
-            check(path / name, path.parent.parent, LARGEST_RECORD)
+            if os.path.lexists(path / name):  # reading says what is missing
+                check(path / name, path.parent.parent, LARGEST_RECORD)
         run = super().read(path)
         assert isinstance(run, cls)
         run.stamp = stamp
@@ -109,7 +110,7 @@ class SavedRun(RunFolder):
 
     def _checked(self, largest: int, *parts: str) -> Path:
         path = self.path.joinpath(*parts)
-        if path.exists() or path.is_symlink():
+        if os.path.lexists(path):
             check(path, self.path.parent.parent, largest)
         return path
 

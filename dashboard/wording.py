@@ -11,7 +11,6 @@ from slimnb.comparison import Comparison
 from slimnb.records import RunRecord
 from slimnb.runs import RunFolder
 
-
 WHERE_TO_LOOK = """
 1. **Did LoRA help?** The first answer below; then *Compare base with what was trained*: a point whose line does not
    touch 0 is a change that chance does not explain.

@@ -261,13 +261,22 @@ def _seeds(side: RunFolder | Sequence[RunFolder]) -> list[RunFolder]:
 
 
 def _side(runs: list[RunFolder], benchmark: str, items: list[pd.DataFrame]) -> Side:
-    training = runs[0].config.training
     return Side(
-        name=f"{runs[0].record.method} ({Path(training.data).name})" if training else runs[0].record.method,
+        name=_name(runs[0]),
         runs=tuple(run.record.id for run in runs),
         scores=tuple(run.record.scores[benchmark].score for run in runs),
         format_failures=tuple(format_failures(frame) for frame in items),
     )
+
+
+def _name(run: RunFolder) -> str:
+    """The method and what it was trained on; for a merged model that was only scored, where it comes from."""
+    if run.config.training:
+        return f"{run.record.method} ({Path(run.config.training.data).name})"
+    lineage = run.record.lineage
+    if lineage and lineage.merged_from:
+        return f"merged to {lineage.merged_to} ({lineage.merged_from})"
+    return run.record.method
 
 
 def _points(proportion: float) -> str:

@@ -69,6 +69,7 @@ def run(
         require_four_bit()
     benchmarks = [get_benchmark(name) for name in config.benchmarks]
     processes = Processes()
+    console.quiet = not processes.is_main
     folder = RunFolder.create(root, study, config) if processes.is_main else None
     processes.wait()
     folder = folder or RunFolder.join(root, study, config)

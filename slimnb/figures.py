@@ -189,7 +189,9 @@ def cost(
         _add_point(figure, row, hover, x=x, y=y, error_y="value")
     front = pareto([x for x, _ in points], [y for _, y in points])
     if len(front) > 1:
-        said.append("on the Pareto front: " + ", ".join(names[row.run] for row, on in zip(rows, front, strict=True) if on))
+        said.append(
+            "on the Pareto front: " + ", ".join(names[row.run] for row, on in zip(rows, front, strict=True) if on)
+        )
         steps = sorted({point for point, on in zip(points, front, strict=True) if on})
         figure.add_scatter(
             name="Pareto front", x=[x for x, _ in steps], y=[y for _, y in steps], mode="lines",
@@ -215,7 +217,8 @@ def _add_point(figure: go.Figure, row: Any, hover: str, *, x: float, y: float, *
     style = METHOD_STYLE[row.method]
     bars = {axis: _error_bars([row], middle) for axis, middle in error.items()}
     marker = {"color": style.colour, "symbol": style.symbol, "size": 12}
-    figure.add_scatter(name=style.name, x=[x], y=[y], mode="markers", marker=marker, hovertext=hover, **bars)
+    point = {"x": [x], "y": [y], "mode": "markers", "marker": marker, "cliponaxis": False}  # whole at a score of 0, too
+    figure.add_scatter(name=style.name, hovertext=hover, **point, **bars)
 
 
 def _error_bars(rows: list[Any], middle: str) -> dict[str, Any]:

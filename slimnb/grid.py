@@ -22,9 +22,9 @@ class StudyConfig(Frozen):
     train_on: tuple[str, ...] = ()
     benchmarks: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Anything `slimnb run` takes, the same for every trained run: epochs, rank, ... Method full skips LoRA's."""
-    scoring: dict[str, Any] = {}
+    scoring: dict[str, Any] = Field(default_factory=dict)
     """limit, shots, dtype and chat_template, the same for every run of the study, the base model included."""
 
     @model_validator(mode="after")

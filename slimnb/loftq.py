@@ -35,7 +35,8 @@ def start_from_quantization_error(model: Any, place: Path) -> None:
         lost = (whole if whole.shape == quantized.shape else whole.T) - quantized
         u, s, vh = torch.linalg.svd(lost, full_matrices=False)
         for adapter, scale in layer.scaling.items():
-            rank = layer.r[adapter]
+            rank = min(layer.r[adapter], len(s))
             root = (s[:rank] / scale).sqrt()
-            layer.lora_A[adapter].weight.copy_(root[:, None] * vh[:rank])
-            layer.lora_B[adapter].weight.copy_(u[:, :rank] * root)
+            a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
+            a.zero_()[:rank] = root[:, None] * vh[:rank]
+            b.zero_()[:, :rank] = u[:, :rank] * root

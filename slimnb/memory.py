@@ -131,7 +131,11 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
     )  # fmt: skip
     items = [
         *_weights(architecture, setup),
-        Item("optimizer", sum(_state_bytes(math.prod(shape), setup.optimizer) for shape in trained), _STATE[setup.optimizer]),
+        Item(
+            "optimizer",
+            sum(_state_bytes(math.prod(shape), setup.optimizer) for shape in trained),
+            _STATE[setup.optimizer],
+        ),
         *_micro_batch(rehearsal, setup, rows, 4 * count),
         Item("overhead", OVERHEAD[setup.device], _OVERHEAD[setup.device]),
     ]
@@ -161,7 +165,9 @@ def _weights(architecture: Architecture, setup: Setup) -> list[Item]:
     weights, constants = architecture.four_bit_bytes()
     return [
         Item("weights", weights, "frozen; linear layers in NF4, the output head, embeddings and norms in bfloat16"),
-        Item("quantization constants", constants, "a scale for each 64 weights, itself in 8 bits, and tables of values"),
+        Item(
+            "quantization constants", constants, "a scale for each 64 weights, itself in 8 bits, and tables of values"
+        ),
         adapter,
     ]
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from slimnb.config import Dtype, FourBit, RunConfig
 from slimnb.documents import read_json, validated
 from slimnb.errors import SlimnbError
-from slimnb.files import atomic_path, write_json
+from slimnb.files import atomic_path
 from slimnb.models import LoadedModel, get_model, load_adapter, load_model, require_four_bit, weights_sha256
 from slimnb.quiet import known_noise_hidden
 from slimnb.records import Lineage, MergedTo, Record
@@ -83,7 +83,8 @@ def merge_run(folder: RunFolder, to: MergedTo, out: Path) -> Path:
                 shutil.rmtree(whole)
         except SafetensorError as error:  # a full disk, for one: no OSError
             raise SlimnbError(f"{out}: cannot be written ({error})") from error
-        write_json(directory / ORIGIN_FILE, _origin_of(folder, to, base, directory).model_dump(mode="json"))
+        found = _origin_of(folder, to, base, directory)
+        (directory / ORIGIN_FILE).write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if out.exists():
             out.rmdir()  # atomic_path replaces no directory, not even an empty one
     return out

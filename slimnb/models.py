@@ -101,12 +101,11 @@ def load_model(
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
     if device == "cpu":
         keep_freed_memory()
-    if four_bit is None:
+    if not getattr(model, "is_quantized", False):  # as it may be by a checkpoint of 4-bit weights, too
         model.to(device)
-    else:
-        for layer in model.modules():  # bitsandbytes' fast CPU kernel takes whole blocks only, and checks too late
-            if hasattr(layer, "support_avx512bf16_for_cpu") and (layer.out_features % 32 or layer.in_features % 64):
-                layer.support_avx512bf16_for_cpu = False
+    for layer in model.modules():  # bitsandbytes' fast CPU kernel takes whole blocks only, and checks too late
+        if hasattr(layer, "support_avx512bf16_for_cpu") and (layer.out_features % 32 or layer.in_features % 64):
+            layer.support_avx512bf16_for_cpu = False
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.eval()

@@ -29,10 +29,12 @@ def save_as_lora(model: Any, initial: Factors, directory: Path) -> None:
     Args:
         initial: `factors` of the model before training.
     """
-    doubled = {}
+    doubled, rank = {}, model.peft_config["default"].r
     for name, tensor in factors(model).items():
         sign, side = (1, 0) if ".lora_A." in name else (-1, 1)
-        doubled[name] = torch.cat([tensor, sign * initial[name]], dim=side).contiguous()
+        both = torch.cat([tensor, sign * initial[name]], dim=side)
+        missing = 2 * rank - both.shape[side]  # a matrix of fewer directions than the rank has fewer factors
+        doubled[name] = torch.nn.functional.pad(both, (0, missing) if side else (0, 0, 0, missing)).contiguous()
     config = copy.deepcopy(model.peft_config["default"])
     config.lora_alpha *= 2**0.5 if config.use_rslora else 2
     config.r *= 2

@@ -160,7 +160,9 @@ def _why(chosen: Prediction, lora: Prediction) -> str:
     recomputed = "every layer is computed twice, which costs about a third more time"
     if chosen.setup.method == "lora":
         return f"lora without checkpointing needs {spared} more. The price: {recomputed}."
-    packed = "the 4-bit weights are unpacked at each use, which costs time, and rounded, which the adapter must make good"
+    packed = (
+        "the 4-bit weights are unpacked at each use, which costs time, and rounded, which the adapter must make good"
+    )
     price = f"{packed}; {recomputed}" if chosen.setup.checkpointing else packed
     return f"lora needs {spared} more and does not fit. The price: {price}."
 
@@ -207,7 +209,9 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def cards_table(model: str, peaks: list[MethodPeaks], setup: Setup) -> Table:
     """Methods against the usual cards."""
-    title = f"{model}, rank {setup.rank}, micro-batches of {setup.rows * setup.length:,} tokens in rows of {setup.length}"
+    title = (
+        f"{model}, rank {setup.rank}, micro-batches of {setup.rows * setup.length:,} tokens in rows of {setup.length}"
+    )
     table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("method", "peak", "with checkpointing", *(f"{card} GB" for card in CARDS)):
         table.add_column(heading, justify="right" if "GB" not in heading and heading != "method" else "left")

@@ -178,7 +178,7 @@ def test_a_matrix_that_training_left_alone_has_nulls_and_no_nan() -> None:
     matrix = examine(update, 2, FORMATS)
     assert matrix.effective_rank is matrix.stable_rank is matrix.energy_rank is matrix.amplification is None
     assert matrix.relative_norm == 0 and matrix.error_over_update() is None and matrix.intruders() == 0
-    anatomy = Anatomy(run="r", method="lora", dtype="float32", seed=0, rank=2, alpha=4, scale=2, matrices=[matrix],
+    anatomy = Anatomy(run="r", method="lora", dtype="float32", seed=0, rank=2, alpha=4, scale=2, directions=2, matrices=[matrix],
                       skipped=0, seconds=1)  # fmt: skip
     json.dumps([anatomy.model_dump(mode="json"), summary(anatomy)], allow_nan=False)
     assert all("nan" not in str(one) for one in findings(anatomy))
@@ -381,7 +381,8 @@ def test_the_command_prints_tables_and_what_is_expected(
     def slimnb(*words: str) -> tuple[str, str]:
         monkeypatch.setattr(sys, "argv", ["slimnb", "anatomy", *words, "--runs", str(runs["lora"].path.parents[1])])
         capfd.readouterr()
-        main()
+        with pytest.raises(SystemExit, match="0"):
+            main()
         return capfd.readouterr()
 
     one, other = runs["lora"].record.id, runs["full"].record.id

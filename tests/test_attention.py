@@ -68,9 +68,7 @@ def test_a_prefix_is_read_in_place_or_not_at_all(name: str) -> None:
         expected = model(input_ids=whole).logits[:, 8:]
         model(input_ids=prefix, past_key_values=cache, use_cache=True)
         positions = torch.arange(8, 20).expand(2, -1)
-        found = model(
-            input_ids=rest, position_ids=positions, use_cache=False, shared_prefix=layers_of(cache)
-        ).logits
+        found = model(input_ids=rest, position_ids=positions, use_cache=False, shared_prefix=layers_of(cache)).logits
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 

@@ -175,7 +175,10 @@ def stopped_training(directory: Path) -> None:
 def test_only_the_newest_checkpoint_is_kept_and_it_is_of_safe_kinds(tmp_path: Path) -> None:
     stopped_training(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000004"]
-    assert sorted(path.name for path in (tmp_path / "step-000004").iterdir()) == ["progress.json", "tensors.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "step-000004").iterdir()) == [
+        "progress.json",
+        "tensors.safetensors",
+    ]
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "missing", "another model's"])

@@ -1,13 +1,17 @@
 """Figures drawn from hand-made frames, and frames made from runs."""
 
+import json
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from slimnb.comparison import compare_all
 from slimnb.figures import (
+    CURVES,
     METHOD_STYLE,
+    comparisons_frame,
     cost,
     curves_frame,
     differences,
@@ -17,7 +21,9 @@ from slimnb.figures import (
     scores_frame,
     training_curves,
 )
+from slimnb.frames import pareto
 from slimnb.stats import wilson
+from tests.conftest import MakeRun
 
 METHODS = ["base", "lora", "qlora", "full"]
 
@@ -140,15 +146,74 @@ def test_differences_have_a_line_at_zero_and_leave_out_what_was_refused():
 
 
 def test_the_markers_of_methods_differ():
-    symbols = {trace.name: trace.marker.symbol for trace in traces(FIGURES["memory"])}
+    symbols = {trace.name: trace.marker.symbol for trace in traces(FIGURES["memory"]) if trace.mode == "markers"}
     assert symbols == {style.name: style.symbol for style in METHOD_STYLE.values()}
+
+
+def points(figure: go.Figure) -> list[Any]:
+    return [trace for trace in traces(figure) if trace.mode == "markers"]
 
 
 def test_cost_is_in_gigabytes_and_minutes_and_leaves_out_the_unknown():
     frame = scored().assign(train_seconds=[None, 60.0, 120.0, 180.0] * 2)
-    assert [trace.x[0] for trace in traces(cost(frame, "memory"))] == [1.0, 2.0, 3.0, 4.0]
-    assert [trace.x[0] for trace in traces(cost(frame, "time"))] == [1.0, 2.0, 3.0]
-    assert [trace.y[0] for trace in traces(cost(frame, "memory", "sums"))] == [30.0, 40.0, 50.0, 60.0]
+    assert [trace.x[0] for trace in points(cost(frame, "memory"))] == [1.0, 2.0, 3.0, 4.0]
+    assert [trace.x[0] for trace in points(cost(frame, "time"))] == [1.0, 2.0, 3.0]
+    assert [trace.y[0] for trace in points(cost(frame, "memory", "sums"))] == [30.0, 40.0, 50.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("costs", "values", "front"),
+    [([1, 2, 3], [1, 2, 3], [True] * 3), ([1, 2, 3], [3, 2, 3], [True, False, False]), ([1, 1], [2, 2], [True, True]),
+     ([2, 1], [5, 5], [False, True]), ([1, 1], [1, 2], [False, True]), ([], [], [])],
+)  # fmt: skip
+def test_the_pareto_front_is_what_no_other_beats(costs: list[float], values: list[float], front: list[bool]):
+    assert pareto(costs, values) == front
+
+
+def test_cost_joins_the_pareto_front():
+    frame = scored().assign(peak_bytes=[1e9, 4e9, 3e9, 5e9] * 2)  # LoRA takes more than QLoRA, which scores higher
+    front = traces(cost(frame))[-1]
+    assert front.name == "Pareto front" and list(front.x) == [1.0, 3.0, 5.0] and list(front.y) == [30.0, 50.0, 60.0]
+    assert "on the Pareto front: base, QLoRA, full" in alt(cost(frame))
+
+
+def test_a_margin_is_shaded_where_differences_count_as_none():
+    layout: Any = differences(changed(), margin=0.02).layout
+    assert [(shape.type, shape.x0, shape.x1) for shape in layout.shapes] == [("rect", -2.0, 2.0), ("line", 0, 0)]
+
+
+def test_smoothing_leaves_the_raw_line_paler():
+    smooth, raw = traces(training_curves(curves().query("method == 'lora'"), smoothing=0.5))
+    assert list(raw.y) == [2.0, 1.0, pytest.approx(2 / 3)] and raw.opacity < smooth.opacity
+    assert smooth.y[0] == 2.0 and raw.y[2] < smooth.y[2] < smooth.y[1] < 2.0
+
+
+def test_curves_of_what_no_log_holds_are_empty_and_long_ones_are_thinned():
+    assert not traces(training_curves(curves(), "memory_bytes"))
+    long = pd.DataFrame({"run": "a", "method": "lora", "training_set": "sums", "step": range(9000), "loss": 1.0})
+    assert len(traces(training_curves(long))[0].x) <= 2000
+    assert set(CURVES) > {"loss", "learning_rate", "tokens_per_second", "memory_bytes", "validation_loss"}
+
+
+def test_runs_of_one_method_differ_in_their_dashes_and_names():
+    twice = pd.concat([curves(), curves().assign(run=lambda frame: frame["run"].str.replace("s0", "s1"))])
+    lines = [(trace.name, trace.line.dash) for trace in traces(training_curves(twice))]
+    assert lines == [("LoRA s0", "solid"), ("LoRA s1", "dash"), ("full s0", "solid"), ("full s1", "dash")]
+
+
+def test_tokens_per_second_are_those_of_each_step(make_run: MakeRun):
+    run = make_run("lora")
+    steps = [{"step": 1, "loss": 2, "tokens": 10, "seconds": 2}, {"step": 2, "loss": 1, "tokens": 10, "seconds": 7}]
+    (run.path / "metrics.jsonl").write_text("\n".join(map(json.dumps, steps)), encoding="utf-8")
+    assert list(curves_frame([run])["tokens_per_second"]) == [5.0, 2.0]
+
+
+def test_comparisons_become_rows_of_the_second_run(make_run: MakeRun):
+    runs = [make_run(method, (right, True, False, False)) for method, right in (("base", False), ("lora", True))]
+    frame = comparisons_frame(compare_all(runs)[0], runs)
+    assert list(frame["method"]) == ["lora"] and list(frame["fixed"]) == [1]
+    assert [trace.name for trace in traces(differences(frame))] == ["LoRA"]
+    assert comparisons_frame([], runs).empty
 
 
 def test_empty_input_gives_a_figure_that_says_so():

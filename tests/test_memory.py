@@ -94,7 +94,9 @@ def test_a_llama_layer_keeps_what_a_derivation_by_hand_says(rows: int, length: i
     tokens = rows * seen
     norms = 2 * (4 * tokens * hidden + 4 * tokens + 2 * tokens * hidden)
     adapters = 7 * 2 * tokens * rank
-    attention = 2 * tokens * queries + 2 * 2 * tokens * keys + 2 * rows * heads * seen**2 + seen**2 + 2 * tokens * queries
+    attention = (
+        2 * tokens * queries + 2 * 2 * tokens * keys + 2 * rows * heads * seen**2 + seen**2 + 2 * tokens * queries
+    )
     mlp = 4 * 2 * tokens * inner
     four, five = (rehearse(llama(layers), "lora", rows, length, rank=rank) for layers in (4, 5))
     counted = (five.kept - five.copies) - (four.kept - four.copies)

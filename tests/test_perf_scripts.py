@@ -24,7 +24,7 @@ def turn(seconds: float, **found: Any) -> training.Turn:
 def test_beside_trl_the_median_turn_counts_and_the_highest_peak() -> None:
     ours = [turn(10), turn(90, peak_bytes=400), turn(16)]  # one turn was disturbed
     theirs = [turn(40), turn(48, peak_bytes=1000), turn(64)]
-    case = training.beside_trl({"slimnb": ours, "trl": theirs}, {(8, 1): 9.0, (4, 2): 5.0})
+    case = training.beside_trl({"slimnb": ours, "trl": theirs}, {"8 x 1": 9.0, "4 x 2": 5.0})
     assert case["loop_ratio"] == 48 / 16
     assert case["process_ratio"] == 58 / 26
     assert case["memory_share"] == 400 / 1000
@@ -109,7 +109,7 @@ def test_the_steady_rate_leaves_the_warm_up_out() -> None:
     assert gpu_check.speed(steps[:3])["steady_tokens_per_second"] is None
 
 
-@pytest.mark.parametrize("method", ["base", "lora", "full"])
+@pytest.mark.parametrize("method", ["base", "lora", "qlora", "full"])
 def test_what_the_gpu_check_does_with_a_method_works_on_a_cpu(
     method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

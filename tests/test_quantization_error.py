@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slimnb.anatomy.quantization import BLOCK, int4, quantized, relative_error, usable_formats
+from slimnb.anatomy.quantization import BLOCK, quantized, relative_error, usable_formats
 from slimnb.anatomy.record import FORMATS, Format
 
 each_format = pytest.mark.parametrize("form", FORMATS)
@@ -27,10 +27,22 @@ def test_all_formats_can_be_computed_here() -> None:
 def test_int4_keeps_what_lies_on_its_grid_and_errs_by_half_a_step_at_most(gaussian: torch.Tensor) -> None:
     grid = torch.randint(-7, 8, (4, BLOCK), generator=torch.Generator().manual_seed(0)).float()
     grid[:, 0] = 7.0
-    torch.testing.assert_close(int4(grid * 0.5), grid * 0.5)
-    steps = gaussian.view(-1, BLOCK).abs().amax(dim=1, keepdim=True) / 7
-    assert ((int4(gaussian) - gaussian).view(-1, BLOCK).abs() <= steps * 0.5001).all()
-    assert len(int4(gaussian).view(-1, BLOCK)[0].unique()) <= 15
+    torch.testing.assert_close(quantized(grid * 0.5, "int4"), grid * 0.5)
+    back, steps = quantized(gaussian, "int4"), gaussian.view(-1, BLOCK).abs().amax(dim=1, keepdim=True) / 7
+    assert ((back - gaussian).view(-1, BLOCK).abs() <= steps * 0.5001).all()
+    assert len(back.view(-1, BLOCK)[0].unique()) <= 15
+
+
+@pytest.mark.parametrize("shape", [(256, 512), (32, 16), (64, 96)], ids=str)
+@pytest.mark.parametrize("form", ["nf4", "fp4"])
+def test_each_weight_goes_to_the_nearest_level_of_its_block(form: Format, shape: tuple[int, int]) -> None:
+    from bitsandbytes.functional import get_4bit_type
+
+    weight = torch.randn(*shape, generator=torch.Generator().manual_seed(3))
+    blocks, levels = weight.view(-1, BLOCK), get_4bit_type(form, "cpu")
+    scales = blocks.abs().amax(dim=1, keepdim=True)
+    nearest = levels[((blocks / scales)[..., None] - levels).abs().argmin(dim=-1)] * scales
+    torch.testing.assert_close(quantized(weight, form).view(-1, BLOCK), nearest)
 
 
 @each_format

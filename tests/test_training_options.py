@@ -154,7 +154,9 @@ def test_the_paged_optimizer_needs_cuda() -> None:
         train(lora_model(), EXAMPLES, settings(optimizer="paged_adamw_8bit"), 0)
 
 
-@pytest.mark.parametrize("options", [{"rank_stabilized": True}, {"dora": True}, {"dropout": 0.2}, {"targets": ("q_proj",)}])
+@pytest.mark.parametrize(
+    "options", [{"rank_stabilized": True}, {"dora": True}, {"dropout": 0.2}, {"targets": ("q_proj",)}]
+)
 def test_variants_of_lora_train(options: dict[str, Any]) -> None:
     loaded = lora_model(**options)
     config = loaded.model.peft_config["default"]

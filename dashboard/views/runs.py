@@ -39,7 +39,8 @@ def page() -> None:
         methods = [names[name] for name in choose_several("Method", list(names), "method")]
     with right:
         words = choose_text("Search in configurations", "search", help="All words must occur, such as `rank=16 mmlu`.")
-    columns = choose_several("Columns", USUAL + MORE, "column", USUAL)
+    with st.expander("Columns"):
+        columns = choose_several("Columns", USUAL + MORE, "column", USUAL, placeholder="none")
     shown = [
         run for run in runs
         if (not statuses or run.record.status in statuses) and (not methods or run.config.method in methods)
@@ -47,7 +48,7 @@ def page() -> None:
     ]  # fmt: skip
     st.markdown(f"**{len(shown)} of {len(runs)} runs**")
     if shown:
-        rows = _rows(shown, columns + ["study"] * (everywhere and "study" not in columns))
+        rows = _rows(shown, [*columns, *(["study"] if everywhere and "study" not in columns else [])])
         table(rows, "The runs", {"peak memory (GB)": "%.2f"}, widths={"run": "large"})
         downloads(pd.DataFrame(rows), "runs", "runs")
     elif not runs:

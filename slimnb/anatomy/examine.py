@@ -50,11 +50,11 @@ def anatomy_of(folder: RunFolder, *, intruders: bool = True, again: bool = False
     start = time.perf_counter()
     updates, formats, config = open_updates(folder), usable_formats(), folder.config
     adapter = updates.adapter
-    rank = adapter.rank if adapter else Lora().rank  # full fine-tuning is held beside LoRA's default
+    directions = adapter.rank if adapter else Lora().rank  # full fine-tuning is held beside LoRA's default
     matrices = []
     with progress_bar(f"{folder.record.id}: anatomy", len(updates.names)) as advance:
         for update in updates:
-            matrices.append(examine(update, rank, formats, intruders))
+            matrices.append(examine(update, directions, formats, intruders))
             advance(1, update.name)
     anatomy = Anatomy(
         run=folder.record.id,
@@ -63,6 +63,7 @@ def anatomy_of(folder: RunFolder, *, intruders: bool = True, again: bool = False
         seed=config.seed,
         **(asdict(adapter) if adapter else {}),
         init=config.lora.init if config.lora else None,
+        directions=directions,
         matrices=matrices,
         skipped=updates.skipped,
         seconds=time.perf_counter() - start,
@@ -72,11 +73,11 @@ def anatomy_of(folder: RunFolder, *, intruders: bool = True, again: bool = False
     return anatomy
 
 
-def examine(update: Update, rank: int, formats: tuple[Format, ...], intruders: bool = True) -> Matrix:
+def examine(update: Update, directions: int, formats: tuple[Format, ...], intruders: bool = True) -> Matrix:
     """All that is told of one matrix.
 
     Args:
-        rank: directions of dW that the amplification is of.
+        directions: leading ones of dW that amplification and alignment are of.
     """
     weight, parts = update.weight, update.svd()
     s, norm = parts.s, float(weight.norm())
@@ -90,8 +91,8 @@ def examine(update: Update, rank: int, formats: tuple[Format, ...], intruders: b
         stable_rank=stable_rank(s),
         energy_rank=energy_rank(s),
         relative_norm=float(s.norm()) / norm if norm else None,
-        amplification=amplification(weight, parts, rank),
-        alignment=alignment(weight, parts, rank),
+        amplification=amplification(weight, parts, directions),
+        alignment=alignment(weight, parts, directions),
         cosines=best_cosines(weight, weight + update.dense()).tolist() if intruders else None,
         quantization={form: relative_error(weight, form) for form in formats},
     )

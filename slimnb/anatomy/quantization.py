@@ -35,12 +35,10 @@ def usable_formats() -> tuple[Format, ...]:
     return FORMATS
 
 
-def int4(weight: Tensor, block: int = BLOCK) -> Tensor:
-    """The weight as symmetric 4-bit integers give it back: 15 levels from -max to max of each block. Same shape."""
-    flat = torch.nn.functional.pad(weight.flatten(), (0, -weight.numel() % block)).view(-1, block)
-    step = flat.abs().amax(dim=1, keepdim=True) / 7
-    levels = torch.where(step > 0, flat / step, 0).round().clamp(-7, 7)
-    return (levels * step).flatten()[: weight.numel()].view_as(weight)
+def int4(blocks: Tensor) -> Tensor:
+    """Blocks (n, block) as symmetric 4-bit integers give them back: 15 levels from -max to max of each block."""
+    step = blocks.abs().amax(dim=1, keepdim=True) / 7
+    return torch.where(step > 0, blocks / step, 0).round().clamp(-7, 7) * step
 
 
 def quantized(weight: Tensor, form: Format) -> Tensor:
@@ -50,15 +48,18 @@ def quantized(weight: Tensor, form: Format) -> Tensor:
         weight: in 16 or 32 bits.
         form: one of usable_formats(); bitsandbytes computes all but int4.
     """
+    # A row a block: bitsandbytes 0.50's CPU kernel takes wrong scales where a row ends within a block.
+    blocks = torch.nn.functional.pad(weight.flatten(), (0, -weight.numel() % BLOCK)).view(-1, BLOCK)
     if form == "int4":
-        return int4(weight)
-    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+        back = int4(blocks)
+    else:
+        from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
-    kind, _, double = form.partition("+")
-    packed, state = quantize_4bit(
-        weight.contiguous(), blocksize=BLOCK, compress_statistics=bool(double), quant_type=kind
-    )
-    return dequantize_4bit(packed, state)
+        kind, _, double = form.partition("+")
+        back = dequantize_4bit(
+            *quantize_4bit(blocks, blocksize=BLOCK, compress_statistics=bool(double), quant_type=kind)
+        )
+    return back.flatten()[: weight.numel()].view_as(weight)
 
 
 def relative_error(weight: Tensor, form: Format) -> float | None:

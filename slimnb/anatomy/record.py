@@ -49,7 +49,9 @@ class Matrix(Record):
     relative_norm: Number | None
     """||dW||_F / ||W||_F."""
     amplification: Number | None
+    """||dW||_F / ||U^T W V||_F."""
     alignment: Number | None
+    """||U^T W V||_F over what it is for random U and V."""
     cosines: list[Number] | None
     """For each of the leading left singular vectors of W + dW, its best cosine with one of W; None: not computed."""
     quantization: dict[Format, Number | None]
@@ -101,6 +103,8 @@ class Anatomy(Record):
     dora: bool = False
     init: str | None = None
     """What the adapter began with; see slimnb.config.Lora."""
+    directions: int
+    """Leading ones of dW that amplification and alignment are of: LoRA's rank, or as many of full fine-tuning's."""
     matrices: list[Matrix]
     skipped: int
     """Trained tensors that are left out: embeddings, norms, biases, the output head."""

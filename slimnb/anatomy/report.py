@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnb.anatomy.record import FORMATS, THRESHOLDS, Anatomy, Matrix, Overlap
-from slimnb.config import Lora
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,15 @@ class Finding:
 
 
 Quantity = Callable[[Matrix], float | None]
-TABLE: dict[str, Quantity] = {
+QUANTITIES: dict[str, Quantity] = {
     "effective rank": lambda matrix: matrix.effective_rank,
     "stable rank": lambda matrix: matrix.stable_rank,
     "90% energy": lambda matrix: matrix.energy_rank,
     "dW/W": lambda matrix: matrix.relative_norm,
     "amplification": lambda matrix: matrix.amplification,
+    "alignment": lambda matrix: matrix.alignment,
     "intruders": lambda matrix: matrix.intruders(),
 }
-QUANTITIES: dict[str, Quantity] = {**TABLE, "alignment": lambda matrix: matrix.alignment}
 
 
 def by_kind(anatomy: Anatomy, quantity: Quantity) -> dict[str, Spread | None]:
@@ -88,7 +87,9 @@ def summary(anatomy: Anatomy) -> dict[str, Any]:
 
 def tables(anatomy: Anatomy) -> Iterator[Table]:
     """What training did, and what 4 bits would lose, by kind of matrix."""
-    yield _table(f"{anatomy.run}: the update dW by kind of matrix, median (range) over layers", anatomy, TABLE)
+    update = {name: quantity for name, quantity in QUANTITIES.items() if name not in ("dW/W", "alignment")}
+    update["dW/W, %"] = lambda matrix: _percent(matrix.relative_norm)
+    yield _table(f"{anatomy.run}\nthe update dW by kind of matrix, median (range) over layers", anatomy, update)
     errors = {form: lambda matrix, form=form: _percent(matrix.quantization.get(form)) for form in FORMATS}
     damage = {"nf4 error / dW": lambda matrix: matrix.error_over_update()}
     yield _table("Error of W in 4 bits, % of its norm", anatomy, errors | damage)
@@ -109,7 +110,7 @@ def overlap_table(name: str, other: str, overlap: Overlap) -> Table:
 
 def findings(anatomy: Anatomy) -> list[Finding]:
     """A sentence for each quantity; medians and ranges are over all matrices."""
-    at = f"at rank {anatomy.rank}" if anatomy.rank else f"for the first {Lora().rank} directions"
+    at = f"for the first {anatomy.directions} directions"
     return [
         _rank(anatomy),
         Finding(
@@ -192,13 +193,14 @@ def _rank(anatomy: Anatomy) -> Finding:
 
 def _intruder_finding(anatomy: Anatomy) -> Iterator[Finding]:
     if anatomy.has_intruders:
-        swept = ", ".join(f"{_intruders(anatomy, threshold)} below {threshold:g}" for threshold in THRESHOLDS)
+        swept = ", ".join(f"{_intruders(anatomy, threshold)}" for threshold in THRESHOLDS)
         yield Finding(
             "Intruder dimensions",
             "LoRA brings leading singular vectors that W has not, the fewer the higher the rank, and full fine-tuning "
             "hardly any; they go with forgetting",
             "arXiv 2410.21228",
-            f"of {_leading(anatomy)} leading singular vectors of W + dW, by their best cosine with one of W: {swept}",
+            f"of {_leading(anatomy)} leading singular vectors of W + dW, those with no cosine above 0.1, 0.2, ... 0.9 "
+            f"with one of W are {swept}",
         )
 
 

@@ -50,9 +50,7 @@ def run(
     schedule: Annotated[ScheduleName | None, Train("--schedule", "After the warm-up (default cosine).")] = None,
     warmup: Annotated[float | None, Train("--warmup", "Share of the steps (default 0.05).")] = None,
     optimizer: Annotated[OptimizerName | None, Train("--optimizer", "The 8-bit one needs CUDA.")] = None,
-    gradient_checkpointing: Annotated[
-        bool, Train("--gradient-checkpointing", "Less memory, a third slower.")
-    ] = False,
+    gradient_checkpointing: Annotated[bool, Train("--gradient-checkpointing", "Less memory, a third slower.")] = False,
     validation: Annotated[float | None, Train("--validation", "Share of the rows to hold out.")] = None,
     patience: Annotated[
         int | None, Train("--patience", "Stop after N validations without a better one.", min=1)
@@ -62,9 +60,7 @@ def run(
     alpha: Annotated[float | None, Adapter("--alpha", "LoRA's alpha (default twice the rank).")] = None,
     dropout: Annotated[float | None, Adapter("--dropout", "On the adapter's input (default 0).")] = None,
     targets: Annotated[str | None, Adapter("--targets", "Layers, separated by commas (default all-linear).")] = None,
-    rank_stabilized: Annotated[
-        bool, Adapter("--rank-stabilized", "rsLoRA: scale by alpha / sqrt(rank).")
-    ] = False,
+    rank_stabilized: Annotated[bool, Adapter("--rank-stabilized", "rsLoRA: scale by alpha / sqrt(rank).")] = False,
     dora: Annotated[bool, Adapter("--dora", "DoRA: learn magnitude and direction apart.")] = False,
     init: Annotated[InitName | None, Adapter("--init", "What the update starts from (default zero).")] = None,
     four_bit_kind: Annotated[FourBitName | None, Adapter("--four-bit-kind", "QLoRA's format (default nf4).")] = None,

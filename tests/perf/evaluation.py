@@ -102,7 +102,8 @@ def compare(benchmark: str, shots: int, limit: int, part: int, wanted: float) ->
         return statistics.median(found[key] for found in turns[who])
 
     return {
-        "git": describe()["git"], "shots": shots, "items": turns["slimnb"][0]["items"], "lm_eval_batch_size": batch, "wanted_ratio": wanted,
+        "git": describe()["git"],
+        "shots": shots, "items": turns["slimnb"][0]["items"], "lm_eval_batch_size": batch, "wanted_ratio": wanted,
         "loop_ratio": median("lm-eval", "seconds") / median("slimnb", "seconds"),
         "process_ratio": median("lm-eval", "process_seconds") / median("slimnb", "process_seconds"),
         "slimnb_items_per_second": turns["slimnb"][0]["items"] / median("slimnb", "seconds"),

@@ -95,7 +95,7 @@ def check_training(config: RunConfig, device: torch.device) -> tuple[LoadedModel
     assert config.training is not None
     rows = load_training_set(config.training.data, DATA, config.training.limit).examples
     reset_peak(device)
-    loaded, size = prepare(config, device.type)
+    loaded, size = prepare(config, str(device))
     with utilization(device) as samples:
         steps = train(loaded, rows, config)
     if config.lora is None:
@@ -149,7 +149,7 @@ def agreement(loaded: LoadedModel, questions: Questions) -> dict[str, Any]:
 
 
 def one(
-    method: str, model: str, steps: int, device: str = "cuda", choices: int = CHOICE_ITEMS, opened: int = OPEN_ITEMS
+    method: str, model: str, steps: int, device: str = "cuda:0", choices: int = CHOICE_ITEMS, opened: int = OPEN_ITEMS
 ) -> dict[str, Any]:
     """Train by a method, score, and compare packed with plain scoring.
 

@@ -24,7 +24,11 @@ MODEL, STEPS = "smollm2-135m", 3
 # 512 and of 2 x 1024; a single row of 2048 is beyond the budget, and its attention is PyTorch's own.
 CELLS: list[tuple[str, str, int, int, bool]] = [
     ("tiny", "lora", 32, 2, False),
-    *((MODEL, method, *size, False) for size in ((128, 8), (512, 4), (1024, 2)) for method in ("lora", "qlora", "full")),
+    *(
+        (MODEL, method, *size, False)
+        for size in ((128, 8), (512, 4), (1024, 2))
+        for method in ("lora", "qlora", "full")
+    ),
     *((MODEL, method, 1024, 2, True) for method in ("lora", "qlora", "full")),
     *((MODEL, method, *size, False) for size in ((128, 2), (512, 1), (2048, 1)) for method in ("lora", "full")),
 ]
@@ -87,7 +91,9 @@ def main() -> None:
     cells = predicted(report["cells"])
     errors = [abs(cell["error"]) for cell in cells if cell["model"] == MODEL]
     summary = {"median_error": statistics.median(errors), "worst_error": max(errors)} if errors else {}
-    write_json(RESULT, {"environment": describe(), "steps": STEPS, "overhead_bytes": OVERHEAD, **summary, "cells": cells})
+    write_json(
+        RESULT, {"environment": describe(), "steps": STEPS, "overhead_bytes": OVERHEAD, **summary, "cells": cells}
+    )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ EXAMPLES = 128
 INSIDE_EXAMPLES = 64
 SEARCH_EXAMPLES = 16
 PAIRS = 3
-TRL_BATCHES = ((8, 1), (4, 2))
+TRL_BATCHES = ("8 x 1", "4 x 2")
 """Examples a micro-batch and micro-batches a step, among which TRL gets its best, found on a part of the examples.
 Smaller ones are faster still for TRL on a CPU, and take less memory: a ratio says which were tried (`trl_tried`)."""
 
@@ -212,20 +212,13 @@ def peak(turns: list[Turn]) -> int:
     return max(turn["peak_bytes"] for turn in turns)
 
 
-def fastest(tried: dict[tuple[int, int], float]) -> tuple[int, int]:
-    return min(tried, key=lambda batches: tried[batches])
-
-
-def beside_trl(turns: dict[str, list[Turn]], tried: dict[tuple[int, int], float]) -> dict[str, Any]:
-    """
-    Args:
-        tried: micro-batches -> TRL's seconds on the part of the examples; the turns are with the fastest.
-    """
+def beside_trl(turns: dict[str, list[Turn]], tried: dict[str, float]) -> dict[str, Any]:
+    """`tried` holds TRL's seconds on the part of the examples; its turns are with the fastest of them."""
     ours, theirs = turns["slimnb"], turns["trl"]
     return {
         "examples": ours[0]["examples"],
-        "trl_batches": "{} x {}".format(*fastest(tried)),
-        "trl_tried": {"{} x {}".format(*batches): seconds for batches, seconds in tried.items()},
+        "trl_batches": min(tried, key=lambda name: tried[name]),
+        "trl_tried": tried,
         "wanted_ratio": 2.5,
         "loop_ratio": median(theirs, "seconds") / median(ours, "seconds"),
         "process_ratio": median(theirs, "process_seconds") / median(ours, "process_seconds"),
@@ -255,9 +248,9 @@ def qlora_beside_lora(turns: dict[str, list[Turn]]) -> dict[str, Any]:
 
 
 def measure_beside_trl() -> dict[str, Any]:
-    tried = {batches: measure("one", "trl", SEARCH_EXAMPLES, *batches)["seconds"] for batches in TRL_BATCHES}
-    turns = in_turn({"slimnb": ("lora", EXAMPLES), "trl": ("trl", EXAMPLES, *fastest(tried))})
-    return beside_trl(turns, tried)
+    tried = {name: measure("one", "trl", SEARCH_EXAMPLES, *name.split(" x "))["seconds"] for name in TRL_BATCHES}
+    fastest = min(tried, key=lambda name: tried[name]).split(" x ")
+    return beside_trl(in_turn({"slimnb": ("lora", EXAMPLES), "trl": ("trl", EXAMPLES, *fastest)}), tried)
 
 
 def measure_full() -> dict[str, Any]:
