@@ -178,8 +178,8 @@ def test_a_matrix_that_training_left_alone_has_nulls_and_no_nan() -> None:
     matrix = examine(update, 2, FORMATS)
     assert matrix.effective_rank is matrix.stable_rank is matrix.energy_rank is matrix.amplification is None
     assert matrix.relative_norm == 0 and matrix.error_over_update() is None and matrix.intruders() == 0
-    anatomy = Anatomy(run="r", method="lora", dtype="float32", seed=0, rank=2, alpha=4, scale=2, directions=2, matrices=[matrix],
-                      skipped=0, seconds=1)  # fmt: skip
+    anatomy = Anatomy(run="r", method="lora", dtype="float32", seed=0, rank=2, alpha=4, scale=2, directions=2,
+                      matrices=[matrix], skipped=0, seconds=1)  # fmt: skip
     json.dumps([anatomy.model_dump(mode="json"), summary(anatomy)], allow_nan=False)
     assert all("nan" not in str(one) for one in findings(anatomy))
 
@@ -263,9 +263,12 @@ def config(method: str, **options: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunFolder]:
-    """One run a method, and LoRA with another seed."""
+    """One run a method, and LoRA with another seed and another start."""
     root = tmp_path_factory.mktemp("runs")
-    chosen = {method: config(method) for method in ("base", "lora", "qlora", "full")} | {"seed": config("lora", seed=1)}
+    chosen = {method: config(method) for method in ("base", "lora", "qlora", "full")} | {
+        "seed": config("lora", seed=1),
+        "pissa": config("lora", init="pissa"),
+    }
     return {name: run(one, root, "study") for name, one in chosen.items()}
 
 
@@ -276,7 +279,7 @@ def runs(trained: dict[str, RunFolder], tmp_path: Path) -> dict[str, RunFolder]:
     return {name: RunFolder.read(root / "study" / folder.record.id) for name, folder in trained.items()}
 
 
-@pytest.mark.parametrize("method", ["lora", "qlora", "full"])
+@pytest.mark.parametrize("method", ["lora", "qlora", "full", "pissa"])
 def test_a_runs_anatomy_is_of_each_matrix_and_agrees_with_the_weights(runs: dict[str, RunFolder], method: str) -> None:
     folder = runs[method]
     anatomy = anatomy_of(folder)
@@ -393,6 +396,7 @@ def test_the_command_prints_tables_and_what_is_expected(
     assert max(map(len, (line for line in out.splitlines() if "Expected" not in line and "Note" not in line))) <= 114
     documents = json.loads(slimnb(one, other, "--json")[0])
     assert [document["run"] for document in documents] == [one, other]
+    assert all({"quantity", "expected", "source", "shown"} == set(said) for said in documents[0]["findings"])
     assert set(documents[0]["summary"]["by_kind"]["effective rank"]) == KINDS
     assert set(documents[0]["summary"]["intruders"]) == {f"{threshold:g}" for threshold in THRESHOLDS}
     shutil.rmtree(runs["lora"].path / "adapter")

@@ -111,7 +111,8 @@ def test_merged_at_full_precision_it_says_what_the_adapter_says(finished: Run, m
 @pytest.mark.parametrize(
     ("method", "options"),
     [("lora", {"rank_stabilized": True}), ("lora", {"dora": True}), ("qlora", {"dora": True}),
-     ("lora", {"init": "pissa", "rank": 4}), ("qlora", {"init": "loftq", "rank": 4}), ("qlora", {"four_bit_kind": "fp4"})],
+     ("qlora", {"four_bit_kind": "fp4"}), ("lora", {"init": "pissa", "rank": 4}),
+     ("qlora", {"init": "loftq", "rank": 4})],
     ids=str,
 )  # fmt: skip
 def test_every_kind_of_adapter_is_merged_as_it_was_trained(

@@ -22,6 +22,7 @@ def anatomy(
 
     The result is stored with each run as anatomy.json.
     """
+    from dataclasses import asdict
     from itertools import combinations
 
     from slimnb.anatomy.examine import anatomy_of, compare_updates
@@ -35,7 +36,8 @@ def anatomy(
     except SlimnbError as error:  # each run's own anatomy is of use without
         say(f"Note: not all overlaps are known: {error}")
     if as_json:
-        print_json([{**one.model_dump(mode="json"), "summary": summary(one)} for one in found])
+        said = [{"summary": summary(one), "findings": [asdict(finding) for finding in findings(one)]} for one in found]
+        print_json([one.model_dump(mode="json") | more for one, more in zip(found, said, strict=True)])
         return
     for one in found:
         for table in tables(one):
