@@ -37,6 +37,8 @@ _HOMES = {
     "slimnb.train": ["train", "tokenize"],
     "slimnb.experiment": ["run"],
     "slimnb.study": ["run_study"],
+    "slimnb.merge": ["merge_run"],
+    "slimnb.anatomy.examine": ["anatomy_of", "compare_updates"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -131,7 +131,7 @@ def _refuse_unmergeable(folder: RunFolder) -> None:
     if record.status != "completed":
         raise SlimnbError(
             f"{folder.path}: {record.status}, not completed, so its adapter is not the finished one: run it again with "
-            f"`slimnb run --config {folder.path / 'config.json'} --name {record.study}`"
+            f"`slimnb run --config {folder.path / 'config.json'} --runs {folder.path.parents[1]} --name {record.study}`"
         )
     if not (folder.path / "adapter").is_dir():
         raise SlimnbError(f"{folder.path / 'adapter'}: not there: restore it, or train again under another --name")
@@ -160,8 +160,8 @@ def _load_base(folder: RunFolder) -> LoadedModel:
 def _dequantize(loaded: LoadedModel, four_bit: FourBit, dtype: Dtype) -> None:
     """Give the model's weights, in place, the values that they have in 4 bits.
 
-    Copied into the unquantized model rather than by transformers' own `dequantize`, which leaves GPT-2's transposed
-    layers the wrong way round, and what it dequantizes marked as quantized.
+    They are copied into the unquantized model: transformers' own `dequantize` makes linear layers of GPT-2's
+    transposed ones, which are saved the wrong way round.
     """
     from bitsandbytes.functional import dequantize_4bit
     from bitsandbytes.nn import Linear4bit

@@ -56,4 +56,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
-    return bool(mallopt(mmap_threshold, 2**30) and mallopt(trim_threshold, 2**31 - 1))
+    return bool(mallopt(mmap_threshold, 2**26) and mallopt(trim_threshold, 2**31 - 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import pandas as pd
 from tests.conftest import MakeRun
 
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>[x](javascript:hacked) **b** $x$'
+MARKED_UP = "<img src=x onerror=alert(1)> <b>bench"  # a folder's name, so without a slash
 SECRET = "what-lies-outside"
 ITEMS = Path("eval", "workshop_cs", "items.parquet")
 LARGE = 50_000_000
@@ -45,7 +46,7 @@ def _remove(name: str | Path) -> Damage:
 
 
 def _large(name: str) -> Damage:
-    return lambda run, outside: (run / name).write_bytes((run / name).read_bytes() + b" " * LARGE)
+    return lambda run, outside: os.truncate(run / name, LARGE)  # takes no room on the disk
 
 
 def _link(name: str | Path, to: str) -> Damage:
@@ -121,7 +122,7 @@ def _markup_everywhere(run: Path, outside: Path) -> None:
         score |= {"metrics": {EVIL: score["metrics"]["acc_norm"]}, "primary": EVIL, "prompts_sha256": EVIL}
         record |= {"id": EVIL, "study": EVIL, "host": EVIL, "error": EVIL, "method": EVIL}
         record["lineage"] |= {"model": EVIL}
-        record["scores"] = {"<b>bench</b>": score}
+        record["scores"] = {MARKED_UP: score}
 
     _record(change)(run, outside)
     _record(lambda config: config.update(model=EVIL, benchmarks=[EVIL]) or config["training"].update(data=EVIL),
@@ -129,8 +130,8 @@ def _markup_everywhere(run: Path, outside: Path) -> None:
     items = pd.read_parquet(run / ITEMS)
     items = items.assign(id=EVIL + items["id"], subject=EVIL, text=EVIL, gold=EVIL, prediction=EVIL)
     items["extracted_strict-match"], items[f"correct_{EVIL}"] = EVIL, items["correct_acc_norm"]
-    (run / "eval" / "<b>bench</b>").mkdir()
-    items.to_parquet(run / "eval" / "<b>bench</b>" / "items.parquet".replace("/", ""))
+    (run / "eval" / MARKED_UP).mkdir()
+    items.to_parquet(run / "eval" / MARKED_UP / "items.parquet")
     _text("environment.json", json.dumps({"packages": {"torch": EVIL, EVIL: EVIL}, "processor": EVIL}))(run, outside)
 
 
@@ -216,7 +217,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def damaged_runs(make_run: MakeRun, directory: Path) -> Path:
+def damaged_runs(make_run: MakeRun, directory: Path, kinds: Sequence[str] = tuple(KINDS)) -> Path:
     """A directory of runs with a sound base and LoRA run, and beside them one folder a kind of damage."""
     outside = directory / "outside"
     outside.mkdir(parents=True)
@@ -228,10 +229,10 @@ def damaged_runs(make_run: MakeRun, directory: Path) -> Path:
     (lora.path / "metrics.jsonl").write_text("\n".join(map(json.dumps, log)), encoding="utf-8")
     (lora.path / "environment.json").write_text('{"packages": {}}', encoding="utf-8")
     pd.read_parquet(lora.path / ITEMS).to_parquet(outside / "items.parquet")
-    for name, kind in KINDS.items():
+    for name in kinds:
         run = lora.path.with_name(name)
         shutil.copytree(lora.path, run)
-        kind.damage(run, outside)
+        KINDS[name].damage(run, outside)
     shutil.copytree(lora.path, outside / "study" / "lora")
     (base.path.parents[1] / "study-link-out").symlink_to(outside / "study")
     return base.path.parents[1]

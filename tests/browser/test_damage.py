@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.browser.damage import KINDS, SECRET, STUDY, damaged_runs
+from tests.browser.damage import EVIL, KINDS, SECRET, STUDY, damaged_runs
 from tests.conftest import MakeRun
 from tests.test_dashboard import PAGES, opened, texts
 
@@ -57,19 +57,26 @@ def test_each_damaged_run_is_named_with_its_reason(runs: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name not in LISTED and not name.startswith("folder")])
-def test_a_part_that_is_damaged_is_named_where_it_is_looked_at(name: str, runs: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_part_that_is_damaged_is_named_where_it_is_looked_at(
+    name: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runs, kind = damaged_runs(make_run, tmp_path, [name]), KINDS[name]
     base = next(path.name for path in (runs / STUDY).iterdir() if path.name.startswith("base-"))
     pages = {
         "compare": opened("compare", runs, monkeypatch, study=STUDY, first=base, other=[name]),
         "items": opened("items", runs, monkeypatch, study=STUDY, first=base, second=name),
         "training": opened("training", runs, monkeypatch, study=STUDY, run=[name]),
     }
-    kind = KINDS[name]
     if kind.reason and kind.page in pages:
         assert kind.reason in texts(pages[kind.page])
     assert not any(SECRET in all_of(app) for app in pages.values())
 
 
-def test_a_benchmarks_name_leads_nowhere(runs: Path, monkeypatch: pytest.MonkeyPatch):
-    app = opened("items", runs, monkeypatch, study=STUDY, first="benchmark-leads-out", second="benchmark-leads-out")
-    assert "leads out of the runs directory" in texts(app)
+@pytest.mark.parametrize("name", ["benchmark-leads-out", "benchmark-two-lines", "markup-everywhere"])
+def test_a_benchmarks_name_leads_nowhere(
+    name: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runs = damaged_runs(make_run, tmp_path, [name])
+    app = opened("items", runs, monkeypatch, study=STUDY, first=name, second=name)
+    reason = {"benchmark-leads-out": "leads out of the runs directory", "benchmark-two-lines": "cannot be read"}
+    assert reason.get(name, EVIL) in texts(app)
