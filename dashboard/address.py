@@ -101,7 +101,7 @@ def choose_range(
     asked = sorted(map(float, _known(label, key, lambda one: _between(one, low, high))))
     value = st.session_state[key] = (asked[0], asked[-1]) if len(asked) == 2 else (low, high)
     _show(key, [f"{end:g}" for end in value] if value != (low, high) else None)
-    return st.slider(label, low, high, step=step, format="%g", key=key, on_change=_write, args=(key,), help=help)
+    return st.slider(label, low, high, step=step, format="%g", key=key, on_change=_write, args=(key,), help=help)  # pyright: ignore
 
 
 def here(**others: str | Sequence[str]) -> dict[str, list[str]]:

@@ -56,7 +56,7 @@ def _helped(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | No
 def _as_good(runs: Sequence[SavedRun]) -> Answer:
     methods = {run.record.id: run for run in runs}
     pairs = [one for one in compared(runs)[0]
-             if [methods[side.runs[0]].config.method for side in (one.first, one.second)] == ["lora", "qlora"]]  # fmt: skip
+             if [methods[side.runs[0]].config.method for side in (one.first, one.second)] == ["lora", "qlora"]]  # fmt: skip  # noqa: E501
     if not pairs:
         return Answer("Was QLoRA as good?", ["This study has no LoRA and QLoRA run of one recipe."])
     first, second = methods[pairs[0].first.runs[0]].path.name, methods[pairs[0].second.runs[0]].path.name

@@ -58,7 +58,11 @@ class SavedRun(RunFolder):
         run.stamp = stamp
         for result in run.record.scores.values():
             result.subjects = {}  # no page shows them, and they are nine tenths of a record's memory
-        if TOO_LARGE.search(run.record.model_dump_json()) or TOO_LARGE.search(run.config.model_dump_json()):
+        try:
+            written = [run.record.model_dump_json(), run.config.model_dump_json()]
+        except ValueError as error:
+            raise SlimnbError(f"{path}: holds half a character, which is no text") from error
+        if any(map(TOO_LARGE.search, written)):
             raise SlimnbError(f"{path}: holds a number that is larger than any run's")
         return run
 
@@ -80,7 +84,7 @@ class SavedRun(RunFolder):
                 raise SlimnbError(f"{path}: {described.num_rows} items, where run.json counts {told}")
             items = super().items(benchmark, columns)
             _check_items(items, path)
-        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
         return items
 
@@ -90,7 +94,7 @@ class SavedRun(RunFolder):
             log = super().metrics()
             if "step" in log:
                 log = log[[name for name in ("step", "tokens", "seconds", *CURVES) if name in log]]
-                return log.apply(pd.to_numeric).astype(float).replace([np.inf, -np.inf], np.nan)
+                return log.apply(pd.to_numeric).astype(float).replace([np.inf, -np.inf], np.nan)  # pyright: ignore
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
         if len(log):
@@ -142,7 +146,7 @@ def check(path: Path, root: Path, largest: int) -> None:
 
 def _changed(place: str) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(place)
+        found = os.stat(place)  # noqa: PTH116
     except (OSError, ValueError):
         return None  # gone since it was listed, or never there: reading says so
     return found.st_mtime_ns, found.st_size, found.st_ino
@@ -152,7 +156,7 @@ def _check_items(items: pd.DataFrame, path: Path) -> None:
     for name in items.columns:
         if name.startswith("correct_") and items[name].dtype != bool:
             raise SlimnbError(f"{path}: column {name} does not say right or wrong")
-        if name in ("id", "subject", "text") and not items[name].map(lambda value: isinstance(value, str)).all():
+        if name in ("id", "subject", "text") and not items[name].map(lambda value: isinstance(value, str)).all():  # pyright: ignore
             raise SlimnbError(f"{path}: column {name} is not text")
     if "log_likelihoods" in items:
         for row in items["log_likelihoods"]:

@@ -95,7 +95,7 @@ def in_a_notebook(runs: Sequence[Any], figure: str) -> None:
         st.code(
             "from pathlib import Path\n\nfrom slimnb import find\n"
             f"from slimnb.figures import {figure}, {made}\n\n"
-            f"runs = [find(Path({str(runs[0].path.parents[1])!r}), name) for name in [{names}]]\n{figure}({made}(runs))",
+            f"runs = [find(Path({str(runs[0].path.parents[1])!r}), name) for name in [{names}]]\n{figure}({made}(runs))",  # noqa: E501
             language="python",
         )
 

@@ -57,7 +57,7 @@ def as_good(one: Comparison) -> str:
     elif one.equivalence.equivalent:
         end = f"as good within {margin}"
     else:
-        end = f"neither a difference nor \"as good within {margin}\" is shown"
+        end = f'neither a difference nor "as good within {margin}" is shown'
     return f"On {one.benchmark} QLoRA is {points(one.paired)} from LoRA: {end}."
 
 

@@ -151,9 +151,7 @@ class RunConfig(Frozen):
         if self.lora and self.lora.init == "pissa" and (self.four_bit or self.lora.dora):
             raise ValueError("init pissa goes with method lora, and without dora: it changes the weights beneath")
         if self.training and self.dtype == "float16":
-            raise ValueError(
-                "dtype float16 is for scoring: its range is too small to train in; use bfloat16"
-            )
+            raise ValueError("dtype float16 is for scoring: its range is too small to train in; use bfloat16")
         if len(set(self.benchmarks)) != len(self.benchmarks):
             raise ValueError("a benchmark is named twice")
         return self

@@ -26,8 +26,9 @@ def start_from_quantization_error(model: Any, place: Path) -> None:
     from peft.tuners.lora import LoraLayer
 
     weights = Weights(place)
-    for name, layer in model.named_modules():
-        packed = layer.get_base_layer().weight if isinstance(layer, LoraLayer) else None
+    modules: list[tuple[str, Any]] = list(model.named_modules())
+    for name, layer in modules:
+        packed: Any = layer.get_base_layer().weight if isinstance(layer, LoraLayer) else None
         if packed is None or not hasattr(packed, "quant_state"):
             continue
         quantized = dequantize_4bit(packed.data, packed.quant_state).float()
@@ -38,5 +39,5 @@ def start_from_quantization_error(model: Any, place: Path) -> None:
             rank = min(layer.r[adapter], len(s))
             root = (s[:rank] / scale).sqrt()
             a, b = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
-            a.zero_()[:rank] = root[:, None] * vh[:rank]
-            b.zero_()[:, :rank] = u[:, :rank] * root
+            a.zero_()[:rank] = root[:, None] * vh[:rank]  # pyright: ignore
+            b.zero_()[:, :rank] = u[:, :rank] * root  # pyright: ignore

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -164,14 +164,15 @@ def _dequantize(loaded: LoadedModel, four_bit: FourBit, dtype: Dtype) -> None:
     transposed ones, which are saved the wrong way round.
     """
     from bitsandbytes.functional import dequantize_4bit
-    from bitsandbytes.nn import Linear4bit
     from transformers.pytorch_utils import Conv1D
 
     packed = load_model(loaded.name, dtype, four_bit).model
     with torch.no_grad():
-        for name, layer in packed.named_modules():
-            if isinstance(layer, Linear4bit):
-                values = dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+        modules: list[tuple[str, Any]] = list(packed.named_modules())
+        for name, layer in modules:
+            weight: Any = getattr(layer, "weight", None)
+            if getattr(weight, "quant_state", None) is not None:
+                values = dequantize_4bit(weight.data, weight.quant_state)
                 plain = loaded.model.get_submodule(name)
                 plain.weight.copy_(values.T if isinstance(plain, Conv1D) else values)
 

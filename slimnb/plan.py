@@ -133,7 +133,7 @@ def advise(architecture: Architecture, setup: Setup, memory: int) -> tuple[str, 
         full = predict(architecture, replace(setup, method="full", checkpointing=chosen.setup.checkpointing))
         if full.peak <= memory:
             said.append(
-                f"full fits as well, with {gigabytes(full.peak)}. It may learn more and forgets more (arXiv 2405.09673), "
+                f"full fits as well, with {gigabytes(full.peak)}. It may learn more and forgets more (arXiv 2405.09673), "  # noqa: E501
                 f"and leaves a whole model of {_megabytes(full.saved_bytes)}."
             )
     return (*said, f"To run it: {command(architecture.name, chosen.setup)}")

@@ -227,7 +227,7 @@ class _PackedLinear(torch.nn.Linear):
 
 
 def _pack(model: Any, names: set[str]) -> None:
-    """Replace linear layers by such as compute like bitsandbytes'. PEFT takes them for plain ones, as it adapts both."""
+    """Replace linear layers by such as compute like bitsandbytes'. PEFT takes them for plain ones, as it adapts both."""  # noqa: E501
     for name, module in list(model.named_modules()):
         if name in names:
             outputs, inputs = module.weight.shape if isinstance(module, torch.nn.Linear) else module.weight.shape[::-1]

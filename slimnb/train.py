@@ -230,7 +230,7 @@ def _optimizer(parameters: list[torch.nn.Parameter], training: Training) -> torc
         return torch.optim.AdamW(parameters, weight_decay=training.weight_decay, fused=True)
     if not torch.cuda.is_available():
         raise SlimnbError("optimizer paged_adamw_8bit needs CUDA: use adamw on this machine")
-    from bitsandbytes.optim import PagedAdamW8bit
+    from bitsandbytes.optim import PagedAdamW8bit  # pyright: ignore[reportPrivateImportUsage]
 
     return PagedAdamW8bit(parameters, weight_decay=training.weight_decay)
 

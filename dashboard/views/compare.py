@@ -59,12 +59,14 @@ def _changes(chosen: Sequence[SavedRun], done: list[Comparison], margin: float) 
     figure = differences(comparisons_frame(against, chosen), "Change against the first", margin if as_good else None)
     chart(figure, "equivalence" if as_good else "differences", key="against")
     if between := [one for one in done if one not in against]:
-        chart(differences(comparisons_frame(between, chosen), "QLoRA against LoRA", margin), "equivalence", key="between")
+        chart(
+            differences(comparisons_frame(between, chosen), "QLoRA against LoRA", margin), "equivalence", key="between"
+        )
     if not done:
         return
     frame = comparison_frame(done)
     shown = sorted(frame.columns, key=lambda name: name in BEHIND)  # as the export has it, the telling ones first
-    table(frame[shown].to_dict("records"), "Scores of both sides and their paired difference")
+    table(frame[shown].to_dict("records"), "Scores of both sides and their paired difference")  # pyright: ignore
     records = [comparison_record(one) for one in done]
     downloads(frame, "comparison", "comparison", lambda: json.dumps(records, indent=2), papers=True)
     st.caption(
@@ -94,7 +96,9 @@ def _differ_in(chosen: Sequence[SavedRun]) -> None:
     rows = []
     for field in fields:
         same = next(differing[field][0] for differing in found.values() if field in differing)
-        values = {name: setting(differing[field][1] if field in differing else same) for name, differing in found.items()}
+        values = {
+            name: setting(differing[field][1] if field in differing else same) for name, differing in found.items()
+        }
         rows.append({"field": field, compared[0].path.name: setting(same), **values})
     table(rows, "Fields in which the configurations differ")
 

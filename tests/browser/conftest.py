@@ -14,7 +14,7 @@ from tests.browser.server import served
 from tests.conftest import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
-SECONDS = 30_000  # milliseconds that a page may take on a busy machine
+SECONDS = 15_000  # milliseconds that a page may take on a busy machine
 
 Open = Callable[..., Any]
 

@@ -148,7 +148,9 @@ KINDS: dict[str, Kind] = {
     "record-a-pipe": Kind(_to_pipe, "not a file"),
     "record-link-out": Kind(_link("run.json", "secret.json"), "leads out of the runs directory"),
     "record-link-nowhere": Kind(_link("run.json", "nowhere"), "No such file"),
-    "record-link-to-itself": Kind(lambda run, outside: _link("run.json", str(run / "run.json"))(run, outside), "symbolic"),
+    "record-link-to-itself": Kind(
+        lambda run, outside: _link("run.json", str(run / "run.json"))(run, outside), "symbolic"
+    ),
     "record-device": Kind(_link("run.json", "/dev/zero"), "leads out of the runs directory"),
     "record-gone": Kind(_remove("run.json"), "No such file"),
     "schema-newer": Kind(_record(lambda record: record.update(schema_version=99)), "upgrade slimnb"),
@@ -162,9 +164,11 @@ KINDS: dict[str, Kind] = {
     "score-of-none": Kind(_score(n=0), "no count gives this score"),
     "score-not-a-number": Kind(_score(low=float("nan")), "low"),
     "score-beyond-tables": Kind(_score(k=10**400, n=10**400, value=1.0), "larger than any run's"),
-    "primary-unknown": Kind(_record(lambda record: record["scores"]["workshop_cs"].update(primary="x")), "primary metric"),
+    "primary-unknown": Kind(
+        _record(lambda record: record["scores"]["workshop_cs"].update(primary="x")), "primary metric"
+    ),
     "time-beyond-calendars": Kind(_record(lambda record: record.update(started=1e300)), "larger than any run's"),
-    "half-a-character": Kind(_record(lambda record: record.update(error="\ud800")), "error"),
+    "half-a-character": Kind(_record(lambda record: record.update(error="\ud800")), "half a character"),
     "config-gone": Kind(_remove("config.json"), "No such file"),
     "config-cut": Kind(_cut("config.json"), "not valid JSON"),
     "config-a-list": Kind(_text("config.json", "[]"), "config.json"),
@@ -173,14 +177,18 @@ KINDS: dict[str, Kind] = {
     "config-method-unknown": Kind(_record(lambda config: config.update(method=EVIL), "config.json"), "method"),
     "config-parts-missing": Kind(_record(lambda config: config.update(lora=None), "config.json"), "needs lora"),
     "config-field-unknown": Kind(_record(lambda config: config.update({EVIL: 1}), "config.json"), "config.json"),
-    "config-rank-beyond-tables": Kind(_record(lambda config: config["lora"].update(rank=10**30), "config.json"), "larger"),
+    "config-rank-beyond-tables": Kind(
+        _record(lambda config: config["lora"].update(rank=10**30), "config.json"), "larger"
+    ),
     "folder-link-out": Kind(_moved_out, "leads out of the runs directory"),
     "folder-not-text": Kind(_named(b"name-\xff\xfe"), "its name is not text"),
     "folder-markup": Kind(_named("<b>name<b> [x](http:..x) `$x$`"), None),
     "folder-two-lines": Kind(_named("name\nof two lines"), None),
     "folder-long": Kind(_named("n" * 255), None),
     "items-cut": Kind(_cut(ITEMS), "cannot be read", "items"),
-    "items-not-parquet": Kind(lambda run, outside: (run / ITEMS).write_bytes(b"not parquet"), "cannot be read", "items"),
+    "items-not-parquet": Kind(
+        lambda run, outside: (run / ITEMS).write_bytes(b"not parquet"), "cannot be read", "items"
+    ),
     "items-gone": Kind(_remove(ITEMS), "cannot be read", "items"),
     "items-a-folder": Kind(_to_folder(ITEMS), "not a file", "items"),
     "items-link-out": Kind(_link(ITEMS, "secret.json"), "leads out of the runs directory", "items"),
@@ -189,10 +197,14 @@ KINDS: dict[str, Kind] = {
     "items-more-than-any": Kind(_items(lambda items: items.sample(300_000, replace=True)), "more than any", "items"),
     "items-right-as-text": Kind(_items(lambda items: items.assign(correct_acc_norm="yes")), "right or wrong", "items"),
     "items-without-ids": Kind(_items(lambda items: items.drop(columns="id")), "no column id", "items"),
-    "items-without-grades": Kind(_items(lambda items: items.drop(columns="correct_acc_norm")), "no column correct", "items"),
+    "items-without-grades": Kind(
+        _items(lambda items: items.drop(columns="correct_acc_norm")), "no column correct", "items"
+    ),
     "items-ids-null": Kind(_items(lambda items: items.assign(id=None)), "column id is not text", "items"),
     "items-ids-twice": Kind(_items(lambda items: items.assign(id="same")), "stands there twice", "compare"),
-    "items-nan": Kind(_items(lambda items: items.assign(log_likelihoods=[[float("nan")]] * 4)), "lists of numbers", "items"),
+    "items-nan": Kind(
+        _items(lambda items: items.assign(log_likelihoods=[[float("nan")]] * 4)), "lists of numbers", "items"
+    ),
     "items-words": Kind(_items(lambda items: items.assign(log_likelihoods=[["a"]] * 4)), "cannot be read", "items"),
     "benchmark-leads-out": Kind(_benchmark("../../../../outside"), "leads out of the runs directory", "none"),
     "benchmark-two-lines": Kind(_benchmark("of\ntwo \u202elines"), None),
@@ -200,18 +212,23 @@ KINDS: dict[str, Kind] = {
     "log-not-text": Kind(_text("metrics.jsonl", b"\xff\xfe\n"), "cannot be read", "training"),
     "log-words": Kind(_text("metrics.jsonl", '{"step": 1, "loss": "high"}'), "cannot be read", "training"),
     "log-numbers": Kind(_text("metrics.jsonl", "1\n2\n"), "not a training log", "training"),
-    "log-infinite": Kind(_text("metrics.jsonl", '{"step": 1, "loss": 1e999}\n{"step": 2, "loss": 1}'), None, "training"),
+    "log-infinite": Kind(
+        _text("metrics.jsonl", '{"step": 1, "loss": 1e999}\n{"step": 2, "loss": 1}'), None, "training"
+    ),
     "log-50-mb": Kind(_large("metrics.jsonl"), "50 MB is more than", "training"),
     "log-link-out": Kind(_link("metrics.jsonl", "secret.json"), "leads out of the runs directory", "training"),
     "environment-a-list": Kind(_text("environment.json", "[]"), "not a description", "compare"),
     "environment-packages": Kind(_text("environment.json", '{"packages": []}'), None, "compare"),
     "environment-cut": Kind(_text("environment.json", '{"pack'), "not valid JSON", "compare"),
-    "environment-link-out": Kind(_link("environment.json", "secret.json"), "leads out of the runs directory", "compare"),
+    "environment-link-out": Kind(
+        _link("environment.json", "secret.json"), "leads out of the runs directory", "compare"
+    ),
     "overlap-cut": Kind(_text("eval/workshop_cs/contamination.json", "{"), "not valid JSON", "compare"),
     "overlap-words": Kind(_text("eval/workshop_cs/contamination.json", '{"n_items": "x"}'), "contamination", "compare"),
     "error-3-mb": Kind(_record(lambda record: record.update(error=f"{EVIL}\x1b[31m\u202e" + "x" * 3_000_000)), None),
     "benchmarks-by-thousands": Kind(
-        _record(lambda record: record.update(scores={f"b{i}": record["scores"]["workshop_cs"] for i in range(3000)})), None
+        _record(lambda record: record.update(scores={f"b{i}": record["scores"]["workshop_cs"] for i in range(3000)})),
+        None,
     ),
     "markup-everywhere": Kind(_markup_everywhere, None),
 }

@@ -73,9 +73,7 @@ def test_a_part_that_is_damaged_is_named_where_it_is_looked_at(
 
 
 @pytest.mark.parametrize("name", ["benchmark-leads-out", "benchmark-two-lines", "markup-everywhere"])
-def test_a_benchmarks_name_leads_nowhere(
-    name: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_benchmarks_name_leads_nowhere(name: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     runs = damaged_runs(make_run, tmp_path, [name])
     app = opened("items", runs, monkeypatch, study=STUDY, first=name, second=name)
     reason = {"benchmark-leads-out": "leads out of the runs directory", "benchmark-two-lines": "cannot be read"}

@@ -73,7 +73,12 @@ def test_the_way_by_clicks_to_the_five_answers(open_page: Open, reference: str, 
     page = open_page(reference)
     page.get_by_text("Where to click for each question").click()
     ways = [
-        ("Did LoRA help?", "LoRA changed workshop_math by +59.2 points", "Compare base with what was trained", "Compare"),
+        (
+            "Did LoRA help?",
+            "LoRA changed workshop_math by +59.2 points",
+            "Compare base with what was trained",
+            "Compare",
+        ),
         ("Was QLoRA as good?", "On workshop_math QLoRA is -6.7 points", "Compare LoRA and QLoRA", "Compare"),
         ("What did it cost?", "LoRA: 2 min 13 s of training", "Costs", "Cost"),
         ("What did the model forget?", "No fall is resolved", "Compare on every benchmark", "Compare"),

@@ -3,7 +3,7 @@
 `python -m tests.perf.dashboard` makes the runs in a temporary directory, out of the reference runs, and measures each
 layout in processes of its own (`... one DIR`): fifty studies of a hundred runs, and one study of them all. Seconds are
 the server's, without the network and the browser; the middle of three processes counts.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
