@@ -144,7 +144,7 @@ def test_what_an_older_version_wrote_of_an_adapter(tmp_path: Path) -> None:
     (folder,) = import_results(FIXTURES / "older", tmp_path, "study")
     record, config = folder.record, folder.config
     assert record.method == "peft" and config.model == "made/up + made/up-adapter" and config.method == "base"
-    assert record.lineage and record.lineage.model_dump() == {
+    assert record.lineage and record.lineage.model_dump(exclude_none=True) == {
         "model": "made/up", "weights_sha256": "lm-eval:made/up@0123abcd", "dtype": "float16",
     }  # fmt: skip
     assert (config.limit, config.shots) == (4, None)
