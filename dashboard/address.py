@@ -2,7 +2,7 @@
 
 The address is what counts. A box that is changed writes there before the page runs again, and the page reads from
 there. What an address asks for is looked up among the known options; anything else is named, and the default is
-shown. A page that is opened by its name alone, from the sidebar, takes up what this session chose before.
+shown. A page that is opened by its name alone, as from the sidebar, takes up what this session chose before.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ EVERYWHERE = ("study", "teach")
 ASKED, KEPT, SHOWN = "asked_by_address", "kept_choices", "shown_choices"
 
 
-def begin(page: str) -> None:
+def begin() -> None:
     """Call before the first box of a page."""
     kept, asked = st.session_state.setdefault(KEPT, {}), st.query_params
-    opened = st.session_state.get("page") != page
-    st.session_state["page"] = page
-    by_name = opened and not asked
-    st.session_state[ASKED] = dict(kept) if by_name else {key: asked.get_all(key) for key in asked}
+    st.session_state[ASKED] = {key: asked.get_all(key) for key in asked} if asked else dict(kept)
     st.session_state[SHOWN] = {}
 
 
@@ -40,15 +37,18 @@ def settle() -> None:
 
 
 def choose(
-    label: str, options: Sequence[str], key: str, start: int = 0, help: str | None = None, quietly: Sequence[str] = ()
-) -> str:
+    label: str, options: Sequence[str], key: str, start: int = 0, help: str | None = None,
+    quietly: Sequence[str] = (), write: bool = True,
+) -> str:  # fmt: skip
     """A select box for one of the options, which has `key` in the address; the one at `start` to begin with.
 
-    What is asked for and is one of `quietly`, but no option now, is replaced without a word.
+    Args:
+        quietly: what is asked for and is one of these, but no option now, is replaced without a word.
+        write: whether the address names the one at `start`, too. It must where that may be another one tomorrow.
     """
     asked = [one for one in _known(label, key, lambda one: one in options or one in quietly) if one in options]
     st.session_state[key] = asked[-1] if asked else options[start]
-    _show(key, [st.session_state[key]])
+    _show(key, [st.session_state[key]], write or asked)
     return st.selectbox(label, options, key=key, on_change=_write, args=(key,), help=help)
 
 
@@ -61,7 +61,7 @@ def choose_several(
     emptied = asked == [""]  # an empty choice is a choice too
     chosen = [] if emptied else list(dict.fromkeys(one for one in asked if one)) or list(start)
     st.session_state[key] = chosen
-    _show(key, (chosen or [""]) if chosen != list(start) else None)
+    _show(key, chosen or [""], asked or chosen != list(start))
     st.multiselect(
         label, options, key=key, on_change=_write, args=(key,), help=help, placeholder=placeholder, select_all=False
     )
@@ -72,7 +72,7 @@ def choose_text(label: str, key: str, help: str | None = None) -> str:
     """A line of text, empty to begin with."""
     asked = _known(label, key, lambda one: len(one) <= 200)
     text = st.session_state[key] = asked[-1] if asked else ""
-    _show(key, [text] if text else None)
+    _show(key, [text], text)
     st.text_input(label, key=key, on_change=_write, args=(key,), max_chars=200, help=help, type="search")
     return text
 
@@ -80,7 +80,7 @@ def choose_text(label: str, key: str, help: str | None = None) -> str:
 def choose_switch(label: str, key: str, help: str | None = None) -> bool:
     """A switch, off to begin with."""
     on = st.session_state[key] = "1" in _known(label, key, lambda one: one in ("0", "1"))
-    _show(key, ["1"] if on else None)
+    _show(key, ["1"], on)
     return st.toggle(label, key=key, on_change=_write, args=(key,), help=help)
 
 
@@ -90,7 +90,7 @@ def choose_number(
     """A slider for one number."""
     asked = _known(label, key, lambda one: _between(one, low, high))
     value = st.session_state[key] = float(asked[-1]) if asked else start
-    _show(key, [f"{value:g}"] if value != start else None)
+    _show(key, [f"{value:g}"], asked or value != start)
     return st.slider(label, low, high, step=step, format="%g", key=key, on_change=_write, args=(key,), help=help)
 
 
@@ -100,7 +100,7 @@ def choose_range(
     """A slider with two ends, at its whole range to begin with."""
     asked = sorted(map(float, _known(label, key, lambda one: _between(one, low, high))))
     value = st.session_state[key] = (asked[0], asked[-1]) if len(asked) == 2 else (low, high)
-    _show(key, [f"{end:g}" for end in value] if value != (low, high) else None)
+    _show(key, [f"{end:g}" for end in value], value != (low, high))
     return st.slider(label, low, high, step=step, format="%g", key=key, on_change=_write, args=(key,), help=help)  # pyright: ignore
 
 
@@ -128,7 +128,7 @@ def choose_study(studies: Sequence[str]) -> str:
     """The study of every page."""
     asked = _known("Study", "study", lambda one: one in studies)
     st.session_state["study"] = asked[-1] if asked else studies[0]
-    _show("study", [st.session_state["study"]])
+    _show("study", [st.session_state["study"]], True)
     return st.selectbox("Study", studies, key="study", on_change=forget_the_rest)
 
 
@@ -142,8 +142,9 @@ def _known(label: str, key: str, known: Callable[[str], bool]) -> list[str]:
     return [one for one in asked if known(one)]
 
 
-def _show(key: str, value: list[str] | None) -> None:
-    st.session_state[SHOWN][key] = value
+def _show(key: str, value: list[str], write: object) -> None:
+    """Note what is shown, and whether the address says it: not where it is what anyone would see."""
+    st.session_state[SHOWN][key] = value if write else None
 
 
 def _write(key: str) -> None:

@@ -18,7 +18,7 @@ st.set_page_config(page_title="slimnb", layout="wide")
 page = st.navigation([st.Page(f"views/{name}.py", title=name.capitalize(), default=name == "overview")
                       for name in PAGES])  # fmt: skip
 store = look()
-address.begin(page.title)
+address.begin()
 st.title(page.title)
 if store.by_study or page.title == "Imports":
     with st.sidebar:

@@ -103,7 +103,7 @@ def use_grouped_attention(model: Any) -> None:
         return
     ids = _some_tokens(model)
     logits = {}
-    with torch.no_grad(), _weights_left_alone(model):
+    with torch.no_grad(), weights_left_alone(model):
         for name in ("eager", NAME):
             model.set_attn_implementation(name)
             logits[name] = model(input_ids=ids, use_cache=False).logits
@@ -112,7 +112,7 @@ def use_grouped_attention(model: Any) -> None:
 
 
 @contextmanager
-def _weights_left_alone(model: Any) -> Iterator[None]:
+def weights_left_alone(model: Any) -> Iterator[None]:
     """Keep bitsandbytes from rounding 4-bit weights' scales, as it does for its CPU kernel when they first infer."""
     layers = [layer for layer in model.modules() if getattr(layer, "support_avx512bf16_for_cpu", False)]
     for layer in layers:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from slimnb.attention import weights_left_alone
 from slimnb.batches import by_length, is_out_of_memory
 from slimnb.checkpoint import Checkpoints, Progress, trainable
 from slimnb.config import Training
@@ -217,7 +218,8 @@ def _in_training(model: Any, training: Training, mixed: bool) -> Iterator[None]:
         model.activation_checkpointing_enable({"use_reentrant": False})
     try:
         # PEFT would cast every adapted layer's input to the adapter's float32; autocast rounds it back at once.
-        with disable_input_dtype_casting(model, active=mixed):
+        # Weights that bitsandbytes has packed to infer (validation does) let no gradient through.
+        with disable_input_dtype_casting(model, active=mixed), weights_left_alone(model):
             yield
     finally:
         if training.gradient_checkpointing:

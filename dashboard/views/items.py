@@ -113,7 +113,7 @@ def _one(first: SavedRun, second: SavedRun, benchmark: str, ids: Sequence[str], 
     st.subheader("One item")
     left, previous, following = st.columns([6, 1, 1], vertical_alignment="bottom")
     with left:
-        item_id = choose("Item", ids, "item", quietly=known)
+        item_id = choose("Item", ids, "item", quietly=known, write=False)
     place = ids.index(item_id)
     for column, label, to in ((previous, "Previous", place - 1), (following, "Next", place + 1)):
         there = 0 <= to < len(ids)

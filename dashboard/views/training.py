@@ -31,7 +31,7 @@ def page() -> None:
     titles = {curve.title: column for column, curve in CURVES.items() if column in log and log[column].notna().any()}  # pyright: ignore
     left, right = st.columns(2)
     with left:
-        column = titles.get(choose("What", list(titles) or [CURVES["loss"].title], "what"), "loss")
+        column = titles.get(choose("What", list(titles) or [CURVES["loss"].title], "what", write=False), "loss")
     with right:
         smoothing = choose_number("Smoothing", "smoothing", 0.0, 0.95, 0.0, 0.05,
                                   help="Weight of the past in a moving average; the pale line stays as measured.")  # fmt: skip  # noqa: E501
