@@ -8,6 +8,7 @@ shown. A page that is opened by its name alone, as from the sidebar, takes up wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -101,7 +102,8 @@ def choose_range(
     asked = sorted(map(float, _known(label, key, lambda one: _between(one, low, high))))
     value = st.session_state[key] = (asked[0], asked[-1]) if len(asked) == 2 else (low, high)
     _show(key, [f"{end:g}" for end in value], value != (low, high))
-    return st.slider(label, low, high, step=step, format="%g", key=key, on_change=_write, args=(key,), help=help)  # pyright: ignore
+    ends: Any = st.slider(label, low, high, step=step, format="%g", key=key, on_change=_write, args=(key,), help=help)
+    return ends
 
 
 def here(**others: str | Sequence[str]) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from dashboard.saved import SavedRun
 from dashboard.widgets import rows_of
 from dashboard.wording import as_good, points, spent, verdict
 from slimnb.figures import labels, scores_frame
+from slimnb.guard import config_difference
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,16 @@ def answers(runs: Sequence[SavedRun]) -> list[Answer]:
     rows = [] if changed.empty else rows_of(changed)
     bases = [run.path.name for run in runs if run.config.method == "base"]
     trained = [run.path.name for run in runs if run.config.method != "base"]
+    benchmark = next((row.benchmark for row in rows if _target(row)), next(iter(runs[0].record.scores)))
     against_base = {"first": bases[0], "other": trained} if bases and trained else None
     return [
         _helped(rows, names, against_base),
         _as_good(runs),
-        Answer("What did it cost?", [spent(names[run.path.name], run) for run in runs], "cost", "Costs", {}),
+        Answer("What did it cost?", [spent(names[run.path.name], run) for run in runs], "cost", "Costs",
+               {"benchmark": benchmark}),
         _forgot(rows, names, against_base),
         _which_items(rows, names, bases),
-    ]
+    ]  # fmt: skip
 
 
 def _helped(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | None) -> Answer:
@@ -54,14 +57,13 @@ def _helped(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | No
 
 
 def _as_good(runs: Sequence[SavedRun]) -> Answer:
-    methods = {run.record.id: run for run in runs}
-    pairs = [one for one in compared(runs)[0]
-             if [methods[side.runs[0]].config.method for side in (one.first, one.second)] == ["lora", "qlora"]]  # fmt: skip  # noqa: E501
-    if not pairs:
+    loras, qloras = ([run for run in runs if run.config.method == method] for method in ("lora", "qlora"))
+    pair = next(([one, other] for one in loras for other in qloras if _one_recipe(one, other)), None)
+    if pair is None:
         return Answer("Was QLoRA as good?", ["This study has no LoRA and QLoRA run of one recipe."])
-    first, second = methods[pairs[0].first.runs[0]].path.name, methods[pairs[0].second.runs[0]].path.name
-    lines = [as_good(one) for one in pairs]
-    choices = {"first": first, "other": [second]}
+    done, refused = compared(pair)
+    choices = {"first": pair[0].path.name, "other": [pair[1].path.name]}
+    lines = [*map(as_good, done), *refused]
     return Answer("Was QLoRA as good?", lines, "compare", "Compare LoRA and QLoRA", choices)
 
 
@@ -96,3 +98,7 @@ def _which_items(rows: list[Any], names: dict[str, str], bases: list[str]) -> An
 def _target(row: Any) -> bool:
     """Whether the run was trained for this benchmark: on the data set of its name."""
     return isinstance(row.training_set, str) and Path(row.training_set).name == row.benchmark
+
+
+def _one_recipe(lora: SavedRun, qlora: SavedRun) -> bool:
+    return {field.split(".")[0] for field in config_difference(lora, qlora)} <= {"method", "four_bit"}

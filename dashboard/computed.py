@@ -29,8 +29,7 @@ def notable(runs: Sequence[SavedRun]) -> list[SavedRun]:
         return runs
     newest = sorted(runs, key=lambda run: -run.record.started)
     each = [[run for run in newest if run.config.method == method] for method in METHODS]
-    chosen = [run for method, of_it in zip(METHODS, each, strict=True) for run in of_it[: 1 if method == "base" else 3]]
-    return sorted(chosen, key=lambda run: METHODS.index(run.config.method))
+    return [of_it[0] for of_it in each if of_it]
 
 
 def compared(runs: Sequence[SavedRun], margin: float = MARGIN) -> tuple[list[Comparison], list[str]]:

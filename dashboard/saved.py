@@ -93,8 +93,9 @@ class SavedRun(RunFolder):
         try:
             log = super().metrics()
             if "step" in log:
-                log = log[[name for name in ("step", "tokens", "seconds", *CURVES) if name in log]]
-                return log.apply(pd.to_numeric).astype(float).replace([np.inf, -np.inf], np.nan)  # pyright: ignore
+                known = [name for name in ("step", "tokens", "seconds", *CURVES) if name in log]
+                numbers: Any = log[known].apply(pd.to_numeric)
+                return numbers.astype(float).replace([np.inf, -np.inf], np.nan)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
         if len(log):
@@ -146,7 +147,7 @@ def check(path: Path, root: Path, largest: int) -> None:
 
 def _changed(place: str) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(place)  # noqa: PTH116
+        found = os.stat(place)  # noqa: PTH116 - ten thousand paths at each look
     except (OSError, ValueError):
         return None  # gone since it was listed, or never there: reading says so
     return found.st_mtime_ns, found.st_size, found.st_ino
@@ -156,7 +157,7 @@ def _check_items(items: pd.DataFrame, path: Path) -> None:
     for name in items.columns:
         if name.startswith("correct_") and items[name].dtype != bool:
             raise SlimnbError(f"{path}: column {name} does not say right or wrong")
-        if name in ("id", "subject", "text") and not items[name].map(lambda value: isinstance(value, str)).all():  # pyright: ignore
+        if name in ("id", "subject", "text") and not all(isinstance(value, str) for value in items[name]):
             raise SlimnbError(f"{path}: column {name} is not text")
     if "log_likelihoods" in items:
         for row in items["log_likelihoods"]:

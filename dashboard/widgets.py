@@ -5,7 +5,6 @@ Text of run files and data sets goes through `say` and `table` alone, which draw
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,12 +15,11 @@ import streamlit as st
 
 from dashboard.wording import HOW_TO_READ
 from slimnb.exports import to_latex, to_markdown
+from slimnb.figures import NO_TEXT
 
 LONGEST = 4000
 """Characters of one text; a page is no place for more."""
 MOST_COLUMNS = 60
-# Control characters, those that turn the direction of a line around, and halves of characters.
-NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def say(text: Any) -> None:
@@ -88,16 +86,25 @@ def downloads(
 
 def in_a_notebook(runs: Sequence[Any], figure: str) -> None:
     """The Python lines that draw the figure from the same runs."""
-    names = ", ".join(repr(run.path.name) for run in runs)
-    made = {"scores": "scores_frame", "differences": "differences_frame", "cost": "cost_frame",
-            "training_curves": "curves_frame"}[figure]  # fmt: skip
+    made = f"{figure.removeprefix('training_')}_frame"
+    lines = [
+        "from pathlib import Path",
+        "",
+        "from slimnb import find",
+        f"from slimnb.figures import {figure}, {made}",
+        "",
+        f"names = {[run.path.name for run in runs]}",
+        f"runs = [find(Path({str(runs[0].path.parents[1])!r}), name) for name in names]",
+        f"{figure}({made}(runs))",
+    ]
     with st.expander("The Python lines for a notebook"):
-        st.code(
-            "from pathlib import Path\n\nfrom slimnb import find\n"
-            f"from slimnb.figures import {figure}, {made}\n\n"
-            f"runs = [find(Path({str(runs[0].path.parents[1])!r}), name) for name in [{names}]]\n{figure}({made}(runs))",  # noqa: E501
-            language="python",
-        )
+        st.code("\n".join(lines), language="python")
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A frame's rows for `table`."""
+    names = [str(name) for name in frame]
+    return [dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
 
 
 def rows_of(frame: pd.DataFrame) -> list[Any]:

@@ -45,7 +45,7 @@ def verdict(name: str, row: Any) -> str:
     """One sentence about a row of `slimnb.frames.differences_frame`."""
     if pd.notna(row.refused):
         return f"{name} on {row.benchmark}: not compared. {row.refused}"
-    end = "resolved" if row.resolved else f"not resolved with {row.n:.0f} items"
+    end = "resolved" if row.resolved else f"not resolved with {row.n:.0f} items{_corrected(row, row.adjusted_p)}"
     return f"{name[:1].upper()}{name[1:]} changed {row.benchmark} by {points(row)}: {end}."
 
 
@@ -57,8 +57,16 @@ def as_good(one: Comparison) -> str:
     elif one.equivalence.equivalent:
         end = f"as good within {margin}"
     else:
-        end = f'neither a difference nor "as good within {margin}" is shown'
+        corrected = _corrected(one.paired, one.adjusted_p)
+        end = f'neither a difference nor "as good within {margin}" is shown{corrected}'
     return f"On {one.benchmark} QLoRA is {points(one.paired)} from LoRA: {end}."
+
+
+def _corrected(row: Any, adjusted_p: float) -> str:
+    """Why a change is not resolved although its interval leaves 0 out."""
+    if row.low <= 0 <= row.high:
+        return ""
+    return f" (p = {adjusted_p:.2g} once corrected for the number of benchmarks, whatever the interval alone says)"
 
 
 def points(row: Any) -> str:

@@ -7,7 +7,7 @@ is counted here is what a run would load, whatever the family.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Architecture:
     """A model's shapes."""
 
     name: str
-    config: Any
+    config: Any = field(compare=False, repr=False)
     parameters: int
     """Tied ones once."""
     shapes: tuple[tuple[int, ...], ...]
@@ -152,7 +152,7 @@ def build(config: Any, layers: int | None = None, dtype: torch.dtype = torch.bfl
     text = config.get_text_config(decoder=True)
     if layers is not None:
         text.num_hidden_layers = layers
-        if getattr(text, "layer_types", None):
+        if vars(text).get("layer_types"):
             text.layer_types = text.layer_types[:layers]
     maker: Any = AutoModelForCausalLM
     try:

@@ -7,6 +7,7 @@ percent, gigabytes and minutes. Names from run files are escaped, since Plotly r
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any, Literal, NamedTuple
 
@@ -44,8 +45,11 @@ METHOD_STYLE = {
     "qlora": MethodStyle("QLoRA", "#D55E00", "diamond", "x"),
     "full": MethodStyle("full", "#009E73", "triangle-up", "."),
 }
+# Control characters, those that turn the direction of a line around, and halves of characters.
+NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 CHANCE_COLOUR = "#CC79A7"
-COSTS = {
+Cost = Literal["memory", "time", "parameters"]
+COSTS: dict[Cost, tuple[str, float, str, str]] = {
     "memory": ("peak_bytes", 1e9, "peak memory", "GB"),
     "time": ("train_seconds", 60, "training time", "min"),
     "parameters": ("trainable_parameters", 1e6, "trained parameters", "million"),
@@ -172,9 +176,7 @@ def training_curves(frame: pd.DataFrame, column: str = "loss", smoothing: float 
     return _finish(figure, curve.title, "optimizer step", curve.axis, alt, 440, empty)
 
 
-def cost(
-    frame: pd.DataFrame, against: Literal["memory", "time", "parameters"] = "memory", benchmark: str | None = None
-) -> go.Figure:
+def cost(frame: pd.DataFrame, against: Cost = "memory", benchmark: str | None = None) -> go.Figure:
     """Score on one benchmark, the frame's first unless named, against what it cost; a line joins the Pareto front."""
     column, scale, spent, unit = COSTS[against]
     groups = _by("benchmark", frame if frame.empty else frame.dropna(subset=[column]))
@@ -238,7 +240,7 @@ def _count(rows: list[Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return escape(str(value), quote=False)
+    return escape(NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", str(value)), quote=False)
 
 
 def _finish(figure: go.Figure, title: str, x: str, y: str, said: str, height: int, empty: str) -> go.Figure:

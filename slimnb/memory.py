@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,10 +23,15 @@ from slimnb.train import TOKEN_BUDGET
 Device = Literal["cpu", "cuda"]
 Optimizer = Literal["adamw", "paged_adamw_8bit"]
 
-OVERHEAD = {"cpu": 0, "cuda": 750_000_000}
+OVERHEAD = {"cpu": 506_000_000, "cuda": 750_000_000}
 """Bytes of a process beside its tensors. cpu: the peak of a training of `tiny`, Python and all libraries loaded
 (tests/perf/memory.py, in data/perf/memory.json). cuda: not measured by slimnb; the context of a process that holds
 nothing was 723 MiB in discuss.pytorch.org/t/73021, newer versions need less."""
+GAPS = {"cpu": 0.28, "cuda": 0.0}
+"""Bytes lost for each byte of the forward pass's temporaries. An aligned block of the C library (glibc 2.36) does not
+fit into the hole that one of its own size has left, because it asks for a little more than it takes, and small objects
+that live as long as the graph keep the holes apart: measured (tests/perf/memory.py) and seen in traces of the
+allocations. A CUDA allocator rounds sizes, and its gaps were not measured."""
 SMALL = 4096
 """Elements below which bitsandbytes' 8-bit optimizers keep a tensor's state in float32 (`min_8bit_size`)."""
 UNITS = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -90,9 +96,13 @@ def predict(architecture: Architecture, setup: Setup) -> Prediction:
 
 def largest_micro_batch(architecture: Architecture, setup: Setup, memory: int) -> int:
     """Tokens of the largest micro-batch of whole rows of `setup.length` that fits into `memory` bytes; 0 for none."""
-    one, two = (_predict(architecture, setup, rows, setup.method != "base").peak for rows in (1, 2))
-    rows = 0 if one > memory else 1 + (memory - one) // max(1, two - one)  # every further row adds the same
-    return rows * setup.length
+
+    def peak(rows: int) -> int:
+        return _predict(architecture, setup, rows, setup.method != "base").peak
+
+    one, two = peak(1), peak(2)
+    most = 1 + (memory - one) // max(1, two - one)  # a peak is the largest of straight lines, so it grows ever faster
+    return setup.length * (_largest(peak, memory, most) if one <= memory else 0)
 
 
 def largest_rank(architecture: Architecture, setup: Setup, memory: int) -> int | None:
@@ -103,10 +113,26 @@ def largest_rank(architecture: Architecture, setup: Setup, memory: int) -> int |
     if setup.method not in ("lora", "qlora"):
         return None
     most = min(min(matrix.inputs, matrix.outputs) for matrix in architecture.matrices if matrix.adapted)
-    low, high = (predict(architecture, replace(setup, rank=rank)).peak for rank in (1, most))
-    if low > memory:
+    return _largest(lambda rank: predict(architecture, replace(setup, rank=rank)).peak, memory, most)
+
+
+def _largest(peak: Callable[[int], int], memory: int, most: int) -> int:
+    """The largest number from 1 to `most` whose peak fits; 0 for none. The peak between two numbers is below a chord."""
+    low, high = 1, most
+    at_low, at_high = peak(low), peak(high)
+    if at_low > memory:
         return 0
-    return min(most, 1 + (memory - low) * (most - 1) // max(1, high - low))  # every further rank adds the same
+    if at_high <= memory:
+        return high
+    while high - low > 1:
+        chord = low + int((memory - at_low) / (at_high - at_low) * (high - low))
+        guess = min(max(chord, low + 1), high - 1)
+        at_guess = peak(guess)
+        if at_guess <= memory:
+            low, at_low = guess, at_guess
+        else:
+            high, at_high = guess, at_guess
+    return low
 
 
 def parse_memory(text: str) -> int:
@@ -137,6 +163,7 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
             _STATE[setup.optimizer],
         ),
         *_micro_batch(rehearsal, setup, rows, 4 * count),
+        Item("gaps", round(GAPS[setup.device] * rehearsal.temporary), "between tensors, where none fits; measured"),
         Item("overhead", OVERHEAD[setup.device], _OVERHEAD[setup.device]),
     ]
     saved = (2 if setup.method == "full" else 4) * count
@@ -163,15 +190,18 @@ def _weights(architecture: Architecture, setup: Setup) -> list[Item]:
     if setup.method == "lora":
         return [Item("weights", architecture.weight_bytes(2), "bfloat16, frozen"), adapter]
     weights, constants = architecture.four_bit_bytes()
+    mapped = 2 * sum(matrix.weights for matrix in architecture.matrices if matrix.quantized)
     return [
         Item("weights", weights, "frozen; linear layers in NF4, the output head, embeddings and norms in bfloat16"),
         Item(
             "quantization constants", constants, "a scale for each 64 weights, itself in 8 bits, and tables of values"
         ),
+        Item("weights file", mapped if setup.device == "cpu" else 0, _MAPPED),
         adapter,
     ]
 
 
+_MAPPED = "bfloat16 weights stay mapped after they were quantized; the system takes them back when memory is short"
 _STATE = {
     "adamw": "AdamW: two moments of each trained parameter, float32",
     "paged_adamw_8bit": "8-bit AdamW: two moments in 8 bits; they may move to the computer's memory when it is short",

@@ -299,7 +299,7 @@ def test_imports_lists_results_by_the_command_that_imports_them(open_page: Open,
      ("compare", "margin"), ("items", "second"), ("items", "benchmark"), ("items", "change"), ("items", "item"),
      ("training", "run"), ("training", "what"), ("training", "smoothing"), ("cost", "benchmark"), ("cost", "teach")],
 )  # fmt: skip
-@pytest.mark.parametrize("asked", ["../../../etc/passwd", EVIL, "nan"])
+@pytest.mark.parametrize("asked", [f"../../../etc/passwd {EVIL}", "nan"])
 def test_what_is_not_here_is_named_and_replaced(page: str, key: str, asked: str, open_page: Open,
                                                 runs: dict[str, RunFolder]):  # fmt: skip
     app = open_page(page, **{key: asked})
@@ -307,6 +307,21 @@ def test_what_is_not_here_is_named_and_replaced(page: str, key: str, asked: str,
     assert asked in [one.value for one in app.text]
     assert app.query_params.get(key) != asked
     assert app.dataframe or figures(app)
+
+
+@pytest.mark.parametrize("asked", [["5"], ["9", "-9", "1"], ["inf", "-inf"], ["1e999", "0"], [""]])
+@pytest.mark.parametrize("key", ["confidence", "length"])
+def test_ends_of_a_range_that_are_none_change_nothing(
+    key: str, asked: list[str], open_page: Open, quiz: list[RunFolder]
+):
+    assert "**4 of 4 items**" in [one.value for one in open_page("items", **{key: asked}).markdown]
+
+
+def test_the_lines_for_a_notebook_draw_the_figure(open_page: Open, quiz: list[RunFolder]):
+    (lines,) = [one.value for one in open_page("overview").code]
+    namespace: dict[str, Any] = {}
+    exec(lines.replace("\ndifferences(", "\nfigure = differences("), namespace)
+    assert [trace.name for trace in namespace["figure"].data] == ["LoRA"]
 
 
 def test_another_study_starts_the_choices_anew(open_page: Open, runs: dict[str, RunFolder], make_run: MakeRun):

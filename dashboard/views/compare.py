@@ -11,7 +11,7 @@ from dashboard.address import choose, choose_number, choose_several, here
 from dashboard.computed import compared, cost_notes, notable
 from dashboard.saved import SavedRun
 from dashboard.store import the_runs
-from dashboard.widgets import chart, downloads, in_a_notebook, say, table
+from dashboard.widgets import chart, downloads, in_a_notebook, records, say, table
 from dashboard.wording import setting
 from slimnb.comparison import Comparison, config_difference
 from slimnb.exports import comparison_frame, comparison_record
@@ -42,6 +42,8 @@ def page() -> None:
         st.warning("Not compared, and why:")
         for reason in dict.fromkeys(refused):
             say(reason)
+    elif not done:
+        st.warning("Not compared: these runs were not scored on the same benchmark.")
     _changes(chosen, done, margin / 100)
     chart(scores(scores_frame(chosen)), "scores")
     if done:
@@ -66,9 +68,9 @@ def _changes(chosen: Sequence[SavedRun], done: list[Comparison], margin: float) 
         return
     frame = comparison_frame(done)
     shown = sorted(frame.columns, key=lambda name: name in BEHIND)  # as the export has it, the telling ones first
-    table(frame[shown].to_dict("records"), "Scores of both sides and their paired difference")  # pyright: ignore
-    records = [comparison_record(one) for one in done]
-    downloads(frame, "comparison", "comparison", lambda: json.dumps(records, indent=2), papers=True)
+    table(records(frame.reindex(columns=shown)), "Scores of both sides and their paired difference")
+    whole = [comparison_record(one) for one in done]
+    downloads(frame, "comparison", "comparison", lambda: json.dumps(whole, indent=2), papers=True)
     st.caption(
         "Intervals are 95%. Fixed: wrong in the first, right in the second. Broken: the other way round. p: McNemar's "
         "exact test, Holm-corrected over the benchmarks of a pair. Resolvable: the change that so many items show in 4 "

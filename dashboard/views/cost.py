@@ -31,7 +31,7 @@ def page() -> None:
             say(note)
     for column, against in zip(st.columns(2) + st.columns(2), COSTS, strict=False):
         with column:
-            chart(cost(spent, against, benchmark), "cost", key=against)  # pyright: ignore
+            chart(cost(spent, against, benchmark), "cost", key=against)
     rows = [row for row in rows_of(spent) if row.benchmark == benchmark]
     table(
         [

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -13,13 +14,16 @@ from dashboard.address import choose, choose_range, choose_several, go
 from dashboard.computed import asked, items
 from dashboard.saved import SavedRun
 from dashboard.store import the_runs
-from dashboard.widgets import clean, downloads, say, table
+from dashboard.widgets import clean, downloads, records, say, table
 from dashboard.wording import HOW_TO_READ
 from slimnb.drilldown import CHANGES, SIDES, item_detail
 from slimnb.errors import SlimnbError
 from slimnb.guard import comparability
 
 POINTS = 100.0  # confidences are shown in percent, their changes in points
+
+COLUMNS = ("id", "change", "subject", "confidence_change", "gold", "first", "second", "length", "first_confidence",
+           "second_confidence")  # fmt: skip
 
 
 def page() -> None:
@@ -74,39 +78,40 @@ def _filtered(frame: pd.DataFrame) -> pd.DataFrame:
         if len(subjects) > 1 and (chosen := choose_several("Subject", subjects, "subject")):
             keep &= frame["subject"].isin(chosen)
     left, middle = st.columns(2)
-    low, high = frame["length"].min(), frame["length"].max()
+    length, moved = frame["length"], POINTS * frame["confidence_change"]
+    low, high = float(np.min(length)), float(np.max(length))
     with left:
-        if low < high:  # pyright: ignore
-            ends = choose_range("Length of the question (characters)", "length", float(low), float(high), 1.0)  # pyright: ignore
-            keep &= frame["length"].between(*ends) | (ends == (low, high))
+        if low < high:
+            ends = choose_range("Length of the question (characters)", "length", low, high, 1.0)
+            keep &= length.between(*ends) | (ends == (low, high))
     with middle:
-        if frame["confidence_change"].notna().any():  # pyright: ignore
+        if not np.isnan(moved).all():
             ends = choose_range(
                 "Confidence in the right answer changes by (points)", "confidence", -POINTS, POINTS, 1.0
             )
-            keep &= (POINTS * frame["confidence_change"]).between(*ends) | (ends == (-POINTS, POINTS))
+            keep &= moved.between(*ends) | (ends == (-POINTS, POINTS))
     return frame.loc[keep]
 
 
 def _listed(shown: pd.DataFrame, benchmark: str) -> None:
-    columns = [name for name in shown if name not in ("subject", "length") or shown[name].nunique() > 1]  # pyright: ignore
-    frame = shown[columns].dropna(axis="columns", how="all")
-    ids = list(frame["id"])
-    percent = [name for name in frame if "confidence" in str(name)]
-    rows = frame.assign(**{str(name): POINTS * frame[name] for name in percent}).to_dict("records")
-    named = [{str(name).replace("_", " "): value for name, value in row.items()} for row in rows]
-    formats = {str(name).replace("_", " "): "%.1f" for name in percent}
-    table(named, "The items; select a row to read the item below", formats, key="items_table",
-          on_select=partial(_open, ids), selection_mode="single-row")  # fmt: skip
+    columns = [name for name in COLUMNS if name not in ("subject", "length") or len(set(shown[name])) > 1]
+    frame = shown.reindex(columns=columns).dropna(axis="columns", how="all")
+    percent = [str(name) for name in frame if "confidence" in str(name)]
+    seen = frame.assign(**{name: POINTS * frame[name] for name in percent})
+    seen.columns = [str(name).replace("_", " ") for name in seen]
+    table(records(seen), "The items; select a row to read the item below",
+          {name.replace("_", " "): "%.1f" for name in percent}, key="items_table",
+          on_select=partial(_open, list(frame["id"])), selection_mode="single-row")  # fmt: skip
     if st.session_state.get("teach"):
         st.caption(HOW_TO_READ["items"])
-    downloads(frame, f"items-{benchmark if benchmark.isidentifier() else 'benchmark'}", "items")  # pyright: ignore
+    downloads(frame, f"items-{benchmark if benchmark.isidentifier() else 'benchmark'}", "items")
 
 
-def _open(ids: Sequence[str]) -> None:
-    for row in st.session_state["items_table"]["selection"]["rows"]:
+def _open(ids: list[str]) -> None:
+    selected: list[int] = st.session_state["items_table"]["selection"]["rows"]
+    for row in selected:
         if row < len(ids):
-            go("item", ids[row])  # pyright: ignore
+            go("item", ids[row])
 
 
 def _one(first: SavedRun, second: SavedRun, benchmark: str, ids: Sequence[str], known: Sequence[str]) -> None:

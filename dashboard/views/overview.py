@@ -46,8 +46,8 @@ def page() -> None:
     table(
         [
             {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run),
-             "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),  # noqa: E501
-             "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
+             "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}",
+             "score (%)": score_cell(row), "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
             for row in rows_of(scored)
         ],
         "Scores and changes against base, with 95% intervals",

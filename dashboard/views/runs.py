@@ -120,10 +120,11 @@ def _broken() -> None:
         return
     st.subheader("Folders that cannot be read")
     st.caption(f"{len(store.broken)} in all studies. No page shows them, and none is changed by slimnb.")
-    rows = [{"folder": one.path.relative_to(store.root), "reason": one.reason.replace(f"{one.path}/", "")}
-            for one in store.broken]  # fmt: skip
-    table([{name: str(value) for name, value in row.items()} for row in rows], "Folders that cannot be read",
-          widths={"reason": "large"})  # fmt: skip
+    rows = []
+    for one in store.broken:
+        reason = one.reason.removeprefix(f"{one.path}: ").replace(f"{one.path}/", "")
+        rows.append({"folder": str(one.path.relative_to(store.root)), "reason": reason})
+    table(rows, "Folders that cannot be read", widths={"reason": "large"})
     with st.expander("As text"):
         for row in rows[:200]:
             say(f"{row['folder']}: {row['reason']}")

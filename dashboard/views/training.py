@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -28,13 +29,15 @@ def page() -> None:
             st.warning("A training log cannot be read:")
             say(f"{run.path.name}: {error}")
     log = pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
-    titles = {curve.title: column for column, curve in CURVES.items() if column in log and log[column].notna().any()}  # pyright: ignore
+    titles = {
+        curve.title: column for column, curve in CURVES.items() if column in log and not np.isnan(log[column]).all()
+    }
     left, right = st.columns(2)
     with left:
         column = titles.get(choose("What", list(titles) or [CURVES["loss"].title], "what", write=False), "loss")
     with right:
-        smoothing = choose_number("Smoothing", "smoothing", 0.0, 0.95, 0.0, 0.05,
-                                  help="Weight of the past in a moving average; the pale line stays as measured.")  # fmt: skip  # noqa: E501
+        help = "Weight of the past in a moving average; the pale line stays as measured."
+        smoothing = choose_number("Smoothing", "smoothing", 0.0, 0.95, 0.0, 0.05, help=help)
     chart(training_curves(log, column, smoothing), "curves")
     if runs:
         in_a_notebook(runs, "training_curves")

@@ -16,6 +16,10 @@ from tests.conftest import ROOT
 CHROMIUM = Path("/usr/bin/chromium")
 SECONDS = 15_000  # milliseconds that a page may take on a busy machine
 
+# Nothing is still a grey place for what comes, and every figure has its lines.
+DRAWN = """() => !document.querySelector('[data-testid=stSkeleton]')
+  && [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(chart => chart.querySelector('.main-svg'))"""
+
 Open = Callable[..., Any]
 
 
@@ -69,6 +73,7 @@ def settled(page: Any) -> Any:
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
     page.wait_for_timeout(300)  # a box that was changed starts the next run a moment later
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+    page.wait_for_function(DRAWN)
     assert page.locator("[data-testid=stException]").count() == 0
     return page
 

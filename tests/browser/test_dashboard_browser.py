@@ -137,7 +137,7 @@ def test_back_shows_the_view_before(open_page: Open, reference: str):
 
 def test_runs_are_searched(open_page: Open, reference: str):
     page = open_page(f"{reference}/runs?study=reference")
-    page.get_by_label("Search in configurations").fill("method=qlora rank=16")
+    page.get_by_role("searchbox", name="Search in configurations").fill("method=qlora rank=16")
     page.keyboard.press("Enter")
     shows(page, "1 of 4 runs")
     assert query(page)["search"] == ["method=qlora rank=16"]

@@ -2,11 +2,13 @@
 
 `python -m tests.perf.dashboard` makes the runs in a temporary directory, out of the reference runs, and measures each
 layout in processes of its own (`... one DIR`): fifty studies of a hundred runs, and one study of them all. Seconds are
-the server's, without the network and the browser; the middle of three processes counts.
+the server's, without the network and the browser; the middle of three processes counts. `imports` are what a server
+takes once, before its first view of anything.
 """  # noqa: E501
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -49,10 +51,11 @@ def one(root: Path) -> dict[str, float]:
     import psutil
     from streamlit.testing.v1 import AppTest
 
+    sys.argv = ["app.py", "--runs", str(root)]
+    found: dict[str, float] = {}
+    found["imports"], _ = _seconds(lambda: importlib.import_module("dashboard.answers"))
     from dashboard.store import Shelf
 
-    sys.argv = ["app.py", "--runs", str(root)]
-    found = {}
     app = AppTest.from_file(ROOT / "dashboard" / "app.py", default_timeout=60)
     found["first_view"], _ = _seconds(app.run)
     app.switch_page("views/runs.py")
