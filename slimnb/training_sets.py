@@ -72,20 +72,31 @@ class TrainingSet:
     data: str
     """The data set whose training split it is."""
     example: Callable[[Any], Example]
+    made_for: str | None = None
+    """The benchmark in whose form it asks and answers; None for one of a form of its own."""
+
+
+def _in_the_form_of(benchmark: str, name: str, data: str) -> TrainingSet:
+    return TrainingSet(name, data, _like(get_benchmark(benchmark)), benchmark)
 
 
 _ALL = [
-    TrainingSet("hellaswag_train", "hellaswag", _like(get_benchmark("hellaswag"))),
-    TrainingSet("gsm8k_train", "gsm8k", _like(get_benchmark("gsm8k"))),
-    TrainingSet("openbookqa", "openbookqa", _like(get_benchmark("mmlu_cs_cloze"))),
+    _in_the_form_of("hellaswag", "hellaswag_train", "hellaswag"),
+    _in_the_form_of("gsm8k", "gsm8k_train", "gsm8k"),
+    _in_the_form_of("mmlu_cs_cloze", "openbookqa", "openbookqa"),
     TrainingSet("alpaca", "alpaca", _instruction),
     TrainingSet("dolly", "dolly", _instruction),
     TrainingSet("code_alpaca", "code_alpaca", _instruction),
-    TrainingSet("workshop_commonsense", "workshop_commonsense", _like(get_benchmark("workshop_commonsense"))),
-    TrainingSet("workshop_math", "workshop_math", _like(get_benchmark("workshop_math"))),
-    TrainingSet("workshop_cs", "workshop_cs", _like(get_benchmark("workshop_cs"))),
+    _in_the_form_of("workshop_commonsense", "workshop_commonsense", "workshop_commonsense"),
+    _in_the_form_of("workshop_math", "workshop_math", "workshop_math"),
+    _in_the_form_of("workshop_cs", "workshop_cs", "workshop_cs"),
 ]
 TRAINING_SETS = {training_set.name: training_set for training_set in _ALL}
+
+
+def made_for(name: str) -> str | None:
+    """The benchmark that a training set is made for; None for one of a form of its own, such as a user's file."""
+    return TRAINING_SETS[name].made_for if name in TRAINING_SETS else None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""What a study's alignment.json holds: how near each training set is to each benchmark. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slimnb.documents import read_json, validated
+from slimnb.errors import SlimnbError
+from slimnb.files import write_json
+from slimnb.records import Record
+
+SCHEMA_VERSION = 1
+FILE = "alignment.json"
+
+
+class Sample(Record):
+    """What was looked at of one training set or benchmark."""
+
+    rows: int
+    of: int
+    """All its rows."""
+    data_sha256: str
+    """Over all of them."""
+
+
+class Predictor(Record):
+    """One predictor's number for every training set and benchmark. Higher is nearer, for every predictor."""
+
+    seconds: float
+    """What it took, for all cells together."""
+    values: dict[str, dict[str, float | None]]
+    """Training set -> benchmark -> number, on the predictor's own scale; None where it has none."""
+
+
+class Alignment(Record):
+    """What alignment.json holds."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    weights_sha256: str
+    dtype: str
+    seed: int
+    """Of the choice of rows."""
+    training_sets: dict[str, Sample]
+    benchmarks: dict[str, Sample]
+    predictors: dict[str, Predictor]
+    """From cheap to dear."""
+
+
+def read_alignment(study: Path) -> Alignment | None:
+    """The alignment stored in a study's directory; None where there is none.
+
+    Raises:
+        SlimnbError: the file is damaged, or of a newer slimnb.
+    """
+    path = study / FILE
+    if not path.exists():
+        return None
+    fields = read_json(path)
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise SlimnbError(f"{path}: written by a newer slimnb (schema {version}): upgrade slimnb")
+    return validated(Alignment, fields, str(path))
+
+
+def write_alignment(study: Path, alignment: Alignment) -> Path:
+    """Store an alignment in a study's directory, in place of an earlier one."""
+    write_json(study / FILE, alignment.model_dump(mode="json"))
+    return study / FILE
