@@ -75,9 +75,11 @@ class Training(Frozen):
     limit: Positive | None = None
     """Use only the first so many rows."""
     epochs: Annotated[float, Field(gt=0)] | None = None
-    """Passes over the rows; exactly one of epochs and steps is set."""
+    """Passes over the rows; exactly one of epochs, steps and label_tokens is set."""
     steps: Positive | None = None
     """Optimizer steps."""
+    label_tokens: Positive | None = None
+    """Train until about so many label tokens were seen: sets of short and of long answers then teach equally much."""
     batch_size: Positive = 8
     """Examples in an optimizer step, however many micro-batches it is computed in."""
     learning_rate: Annotated[float, Field(gt=0)]
@@ -108,8 +110,8 @@ class Training(Frozen):
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give exactly one of epochs and steps")
+        if sum(length is not None for length in (self.epochs, self.steps, self.label_tokens)) != 1:
+            raise ValueError("give exactly one of epochs, steps and label_tokens")
         if not self.validation and (self.patience or self.keep == "best"):
             raise ValueError("patience and keep: best need a validation share")
         return self
@@ -128,6 +130,8 @@ class RunConfig(Frozen):
     benchmarks: Annotated[tuple[str, ...], Field(min_length=1)]
     limit: Positive | None = None
     """Score only the first so many items of each benchmark."""
+    limits: dict[str, Positive] = {}
+    """The same by a benchmark's name, where it is not `limit`."""
     shots: Annotated[int, Field(ge=0)] | None = None
     """Worked examples in the prompt; None takes each benchmark's own default."""
     chat_template: bool = False
@@ -154,7 +158,13 @@ class RunConfig(Frozen):
             raise ValueError("dtype float16 is for scoring: its range is too small to train in; use bfloat16")
         if len(set(self.benchmarks)) != len(self.benchmarks):
             raise ValueError("a benchmark is named twice")
+        if foreign := sorted(self.limits.keys() - set(self.benchmarks)):
+            raise ValueError(f"limits names {', '.join(foreign)}, which the run is not scored on")
         return self
+
+    def limit_of(self, benchmark: str) -> int | None:
+        """How many of a benchmark's items are scored; None for all."""
+        return self.limits.get(benchmark, self.limit)
 
     @property
     def run_id(self) -> str:
@@ -183,6 +193,7 @@ def make_run_config(
     dtype: str = "bfloat16",
     seed: int = 0,
     limit: int | None = None,
+    limits: dict[str, int] | None = None,
     shots: int | None = None,
     chat_template: bool = False,
     train_on: str | None = None,
@@ -209,7 +220,7 @@ def make_run_config(
     elif method in METHODS:
         if train_on is None:
             raise SlimnbError(f"method {method} needs a training set: add --train-on NAME (`slimnb data` lists them)")
-        if "epochs" not in given and "steps" not in given:
+        if not given.keys() & {"epochs", "steps", "label_tokens"}:
             given["epochs"] = 3
         given.setdefault("learning_rate", LEARNING_RATES[method])
         parts["training"] = {"data": train_on, "limit": train_limit, **given}
@@ -228,7 +239,7 @@ def make_run_config(
         RunConfig,
         {
             "model": model, "method": method, "dtype": dtype, "seed": seed, "benchmarks": tuple(benchmarks),
-            "limit": limit, "shots": shots, "chat_template": chat_template, **parts,
+            "limit": limit, "limits": limits or {}, "shots": shots, "chat_template": chat_template, **parts,
         },
         "the run's options",
     )  # fmt: skip

@@ -2,7 +2,8 @@
 
 Columns of the items, for every benchmark: id, subject, prompt_sha256, gold, prediction, correct_METRIC (bool) for each
 of its metrics, and truncated. Multiple choice: log_likelihoods, answer_tokens, answer_bytes (lists, one a choice).
-Generation: text, extracted_METRIC, tokens, hit_limit. No benchmark text is stored: it is joined by id where the data
+Generation: text, extracted_METRIC, tokens, hit_limit, and of the right solution gold_log_likelihood (nats)
+and gold_bytes. No benchmark text is stored: it is joined by id where the data
 set is present.
 """
 
@@ -16,9 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slimnb.benchmarks import Benchmark, Questions
+from slimnb.benchmarks import Benchmark, ChoiceItem, Questions
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict, normalize
 from slimnb.generation import SLOTS, generate
+from slimnb.gold import bits_per_byte
 from slimnb.models import LoadedModel
 from slimnb.processes import Processes
 from slimnb.progress import console
@@ -56,7 +58,7 @@ def evaluate(
     processes = Processes()
     mine = processes.share(questions.items)
     if isinstance(benchmark, Gsm8k):
-        rows = _generated(loaded, benchmark, mine, advance, slots)
+        rows = _generated(loaded, benchmark, mine, advance, slots, token_budget)
     else:
         rows = _chosen(loaded, benchmark, mine, advance, token_budget)
     rows = processes.collect(rows)
@@ -82,6 +84,7 @@ def evaluate(
         truncated=truncated,
         chance=benchmark.chance(questions.items),
         hit_limit=limited,
+        gold_bits_per_byte=bits_per_byte(items),
         subjects=by_subject if len(by_subject) > 1 else {},
     )
 
@@ -114,14 +117,16 @@ def _chosen(
 
 
 def _generated(
-    loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance: Advance, slots: int
+    loaded: LoadedModel, benchmark: Gsm8k, items: list[Any], advance: Advance, slots: int, token_budget: int | None
 ) -> list[dict[str, Any]]:
     rows = []
     answers = generate(
         loaded.model, loaded.tokenizer, [item.prompt for item in items], benchmark.max_new_tokens, benchmark.stop,
         slots, advance,
     )  # fmt: skip
-    for item, answer in zip(items, answers, strict=True):
+    solutions = [ChoiceItem(item.id, item.subject, item.prompt, (item.gold,), 0, item.joint) for item in items]
+    likely = score_choices(loaded.model, loaded.tokenizer, solutions, token_budget)
+    for item, answer, solution in zip(items, answers, likely, strict=True):
         right = benchmark.grade(answer.text, item.gold)
         strict, flexible = extract_strict(answer.text), extract_flexible(answer.text)
         rows.append(
@@ -135,6 +140,8 @@ def _generated(
                 "extracted_flexible-extract": flexible,
                 "tokens": answer.tokens,
                 "hit_limit": answer.hit_limit,
+                "gold_log_likelihood": solution.log_likelihoods[0],
+                "gold_bytes": len(item.gold.encode()),
                 "truncated": answer.truncated,
             }
         )

@@ -76,7 +76,7 @@ def run(
     checkpoints = Checkpoints(folder.path / "checkpoints", checkpoint_steps, checkpoint_minutes)
     try:
         with _heartbeat(folder):
-            asked = [(benchmark, benchmark.load(data, config.shots, config.limit)) for benchmark in benchmarks]
+            asked = [(benchmark, benchmark.load(data, config.shots, config.limit_of(benchmark.name))) for benchmark in benchmarks]
             training = config.training
             examples = load_training_set(training.data, data, training.limit, training.columns) if training else None
             _fill(folder, examples, asked, checkpoints)

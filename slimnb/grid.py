@@ -12,11 +12,12 @@ from slimnb.config import LORA_OPTIONS, METHODS, QUANTIZATION_OPTIONS, Frozen, M
 from slimnb.documents import read_yaml, validated
 from slimnb.errors import SlimnbError
 
+SCORING = {"limit", "limits", "shots", "dtype", "chat_template"}
 
-class StudyConfig(Frozen):
-    """A grid of runs: every method on every training set with every seed; the base model once."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+class Grid(Frozen):
+    """Every method on every training set with every seed and every value of what is varied; the base model once."""
+
     model: str = "smollm2-135m"
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = METHODS
     train_on: tuple[str, ...] = ()
@@ -24,15 +25,19 @@ class StudyConfig(Frozen):
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     options: dict[str, Any] = Field(default_factory=dict)
     """Anything `slimnb run` takes, the same for every trained run: epochs, rank, ... Method full skips LoRA's."""
+    vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """An option -> the values that it takes, one run each."""
     scoring: dict[str, Any] = Field(default_factory=dict)
-    """limit, shots, dtype and chat_template, the same for every run of the study, the base model included."""
+    """limit, limits, shots, dtype and chat_template, the same for every run, the base model included."""
 
     @model_validator(mode="after")
     def _options_are_the_grids_to_give(self) -> Self:
-        if wrong := sorted(self.options.keys() & {*RunConfig.model_fields, "train_on"}):
+        if wrong := sorted({*self.options, *self.vary} & {*RunConfig.model_fields, "train_on"}):
             raise ValueError(f"options cannot hold {', '.join(wrong)}: the study gives it elsewhere")
-        if wrong := sorted(self.scoring.keys() - {"limit", "shots", "dtype", "chat_template"}):
-            raise ValueError(f"scoring takes limit, shots, dtype and chat_template, not {', '.join(wrong)}")
+        if wrong := sorted(self.options.keys() & self.vary.keys()):
+            raise ValueError(f"vary holds {', '.join(wrong)}, which options holds too")
+        if wrong := sorted(self.scoring.keys() - SCORING):
+            raise ValueError(f"scoring takes {', '.join(sorted(SCORING))}, not {', '.join(wrong)}")
         if set(self.methods) != {"base"} and not self.train_on:
             raise ValueError("train_on: name a training set, or leave only base in methods")
         return self
@@ -48,11 +53,48 @@ class StudyConfig(Frozen):
         if "base" in self.methods:
             configs.append(make_run_config(method="base", **shared))
         trained = [method for method in METHODS if method in self.methods and method != "base"]
-        for data, seed, method in itertools.product(self.train_on, self.seeds, trained):
+        values = itertools.product(self.train_on, self.seeds, itertools.product(*self.vary.values()), trained)
+        for data, seed, varied, method in values:
             foreign = {"full": (*LORA_OPTIONS, *QUANTIZATION_OPTIONS), "lora": QUANTIZATION_OPTIONS}.get(method, ())
-            options = {k: v for k, v in self.options.items() if k not in foreign}
+            options = self.options | dict(zip(self.vary, varied, strict=True))
+            options = {k: v for k, v in options.items() if k not in foreign}
             configs.append(make_run_config(method=method, train_on=data, seed=seed, **shared, **options))
-        return configs
+        return list({config.run_id: config for config in configs}.values())  # full takes no part in varying LoRA's
+
+
+class StudyConfig(Frozen):
+    """A study: one grid, or several that share what stands beside them."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    grids: tuple[Grid, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_stands_beside_is_shared(cls, given: Any) -> Any:
+        """Each grid takes from the study what it does not give itself; of options and scoring, name by name."""
+        if not isinstance(given, dict):
+            return given
+        shared = {key: value for key, value in given.items() if key not in ("name", "grids")}
+        grids = given.get("grids", [{}])
+        if not isinstance(grids, list | tuple) or not all(isinstance(grid, dict) for grid in grids):
+            return given
+        return {"name": given.get("name"), "grids": [_inherit(shared, grid) for grid in grids or [{}]]}
+
+    def runs(self) -> list[RunConfig]:
+        """The grids' runs in order, each once.
+
+        Raises:
+            SlimnbError: a cell of a grid is not a valid run.
+        """
+        return list({run.run_id: run for grid in self.grids for run in grid.runs()}.values())
+
+
+def _inherit(shared: dict[str, Any], grid: dict[str, Any]) -> dict[str, Any]:
+    merged = shared | grid
+    for key in ("options", "scoring"):
+        if isinstance(shared.get(key), dict) and isinstance(grid.get(key), dict):
+            merged[key] = shared[key] | grid[key]
+    return merged
 
 
 def load_study(path: Path) -> StudyConfig:
@@ -61,7 +103,13 @@ def load_study(path: Path) -> StudyConfig:
     Raises:
         SlimnbError: the file is missing, is not YAML, or has a wrong field.
     """
-    study = validated(StudyConfig, read_yaml(path), str(path))
+    fields = read_yaml(path)
+    try:
+        study = validated(StudyConfig, fields, str(path))
+    except SlimnbError as error:
+        if isinstance(fields, dict) and "grids" not in fields:  # what is written is not in a list
+            raise SlimnbError(str(error).replace("grids.0.", "")) from error
+        raise
     try:
         study.runs()
     except SlimnbError as error:

@@ -61,6 +61,8 @@ class BenchmarkResult(Record):
     """What guessing scores; None for generated answers."""
     hit_limit: Score | None = None
     """Generations that ran into the token limit; None for multiple choice."""
+    gold_bits_per_byte: float | None = None
+    """How likely the model finds the right answers (slimnb.gold); lower is better. None where it was not measured."""
     subjects: dict[str, Score] = {}
     """The primary metric by subject, where a benchmark has several."""
 

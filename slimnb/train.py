@@ -8,7 +8,6 @@ neither changes it. Logits exist only where there is a label, a chunk at a time 
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from slimnb.attention import weights_left_alone
 from slimnb.batches import by_length, is_out_of_memory
 from slimnb.checkpoint import Checkpoints, Progress, trainable
 from slimnb.config import Training
+from slimnb.epochs import batches, counts, hold_out, step_count
 from slimnb.errors import SlimnbError
 from slimnb.head import backward_cross_entropy, log_likelihoods, predicting_states
 from slimnb.models import LoadedModel
@@ -34,8 +34,6 @@ from slimnb.training_sets import Example
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
 """Tokens in a micro-batch, padding included; halved when memory runs out."""
-WINDOW = 16
-"""Batches whose examples are sorted by length together: a wider window pads less and shuffles less."""
 VALIDATIONS = 10
 """Measurements of the validation loss in a training."""
 
@@ -104,8 +102,8 @@ def train(
         raise SlimnbError(
             f"all {len(examples)} training examples are longer than {training.max_length} tokens: raise the limit"
         )
-    rows, held_out = _hold_out(fitting, training.validation, seed)
-    steps = training.steps or max(1, round(math.ceil(len(rows) / training.batch_size) * (training.epochs or 0)))
+    rows, held_out = hold_out(fitting, training.validation, seed)
+    steps = step_count(training, rows)
     model, processes = loaded.model, Processes()
     parameters = [parameter for _, parameter in trainable(model)]
     optimizer = _optimizer(parameters, training)
@@ -114,7 +112,7 @@ def train(
     start = time.perf_counter() - progress.seconds
     budget = TOKEN_BUDGET[loaded.device.type]
     with _in_training(model, training, mixed_precision):
-        for batch in islice(_batches(rows, training.batch_size, steps, seed), progress.step, None):
+        for batch in islice(batches(rows, training.batch_size, steps, seed), progress.step, None):
             rate = training.learning_rate * _rate(progress.step, steps, training)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -126,10 +124,10 @@ def train(
             norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.clip))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            counts = _counts(batch)
-            progress.examples += counts["examples"]
-            progress.tokens += counts["tokens"]
-            progress.label_tokens += counts["label_tokens"]
+            seen = counts(batch)
+            progress.examples += seen["examples"]
+            progress.tokens += seen["tokens"]
+            progress.label_tokens += seen["label_tokens"]
             validation_loss = None
             if held_out and (progress.step % max(1, steps // VALIDATIONS) == 0 or progress.step == steps):
                 validation_loss = mean_loss(loaded, held_out, budget, mixed_precision)
@@ -138,7 +136,7 @@ def train(
             progress.peak_bytes = max(progress.peak_bytes, peak_bytes(loaded.device))
             on_step(
                 Step(
-                    step=progress.step, loss=loss, learning_rate=rate, gradient_norm=norm, **counts,
+                    step=progress.step, loss=loss, learning_rate=rate, gradient_norm=norm, **seen,
                     seconds=progress.seconds, memory_bytes=memory_bytes(loaded.device),
                     validation_loss=validation_loss,
                 ),
@@ -163,7 +161,7 @@ def _add_gradients(loaded: LoadedModel, batch: list[Encoded], budget: int, mixed
 
     Where memory runs out the step's gradients are forgotten and computed again with half the budget.
     """
-    labels, processes = _counts(batch)["label_tokens"], Processes()
+    labels, processes = counts(batch)["label_tokens"], Processes()
     mine = processes.share(batch)
     while True:
         loss = 0.0
@@ -193,7 +191,7 @@ def mean_loss(loaded: LoadedModel, sequences: list[Encoded], budget: int, mixed:
             states = predicting_states(loaded.model, micro)
             total -= float(log_likelihoods(loaded.model, states, micro.targets).sum())
     loaded.model.train(was_training)
-    return processes.total(total) / _counts(sequences)["label_tokens"]
+    return processes.total(total) / counts(sequences)["label_tokens"]
 
 
 def _micro_batches(loaded: LoadedModel, sequences: list[Encoded], budget: int) -> Iterator[Batch]:
@@ -247,37 +245,6 @@ def _rate(done: int, steps: int, training: Training) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, steps - rise)))
 
 
-def _batches(sequences: list[Encoded], size: int, steps: int, seed: int) -> Iterator[list[Encoded]]:
-    """`steps` batches of `size` examples of similar length, shuffled anew in each epoch.
-
-    An epoch's examples are shuffled, sorted by length within windows of WINDOW batches, cut into batches, and the
-    batches shuffled. The last batch of an epoch may be smaller.
-    """
-    shuffle = random.Random(seed)
-    done = 0
-    while done < steps:
-        order = list(range(len(sequences)))
-        shuffle.shuffle(order)
-        batches = []
-        for at in range(0, len(order), size * WINDOW):
-            window = sorted(order[at : at + size * WINDOW], key=lambda i: len(sequences[i].ids))
-            batches += [window[i : i + size] for i in range(0, len(window), size)]
-        shuffle.shuffle(batches)
-        for batch in batches[: steps - done]:
-            yield [sequences[i] for i in batch]
-        done += len(batches)
-
-
-def _hold_out(sequences: list[Encoded], share: float, seed: int) -> tuple[list[Encoded], list[Encoded]]:
-    """The rows to train on and those, drawn at random, to validate on."""
-    count = math.ceil(share * len(sequences))
-    if count and count == len(sequences):
-        raise SlimnbError("a single training example cannot be held out for validation: leave out --validation")
-    drawn = set(random.Random(seed).sample(range(len(sequences)), count))
-    rows = [sequence for i, sequence in enumerate(sequences) if i not in drawn]
-    return rows, [sequences[i] for i in sorted(drawn)]
-
-
 def _note(progress: Progress, loss: float, training: Training, model: Any) -> None:
     """Keep the lowest validation loss, how long ago it was, and the weights that gave it if they are wanted."""
     if progress.best_loss is None or loss < progress.best_loss:
@@ -286,11 +253,3 @@ def _note(progress: Progress, loss: float, training: Training, model: Any) -> No
             progress.best = {name: parameter.detach().cpu().clone() for name, parameter in trainable(model)}
     else:
         progress.since_best += 1
-
-
-def _counts(batch: list[Encoded]) -> dict[str, int]:
-    return {
-        "examples": len(batch),
-        "tokens": sum(len(sequence.ids) for sequence in batch),
-        "label_tokens": sum(len(sequence.ids) - sequence.boundary for sequence in batch),
-    }

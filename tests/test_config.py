@@ -161,6 +161,32 @@ def test_a_study_runs_base_once_and_first_then_the_methods_within_each_set_and_s
     assert METHODS == ("base", "lora", "qlora", "full")
 
 
+def test_grids_share_what_stands_beside_them_and_a_run_that_two_name_is_run_once(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        """
+name: several
+model: tiny
+benchmarks: [workshop_math, workshop_cs]
+scoring: {limits: {workshop_math: 4}}
+options: {steps: 2, batch_size: 4}
+grids:
+  - {methods: [base]}
+  - {methods: [lora, full], train_on: [workshop_math], vary: {rank: [2, 16], learning_rate: [0.1]}}
+  - {methods: [lora], train_on: [workshop_math], options: {batch_size: 2}, scoring: {limit: 9}}
+  - {methods: [lora], train_on: [workshop_math], options: {learning_rate: 0.1}}
+"""
+    )
+    base, two, full, sixteen, small = load_study(path).runs()
+    assert base.method == "base" and full.method == "full" and small.training
+    assert [run.lora and run.lora.rank for run in (two, sixteen, small)] == [2, 16, 16]
+    assert (small.training.batch_size, small.training.steps, small.limit) == (2, 2, 9)
+    assert [(run.limit_of("workshop_math"), run.limit_of("workshop_cs")) for run in (base, small)] == [
+        (4, None),
+        (4, 9),
+    ]
+
+
 PLAIN = "name: x\nmodel: tiny\ntrain_on: [workshop_math]\nbenchmarks: [workshop_math]\n"
 
 
@@ -180,6 +206,11 @@ PLAIN = "name: x\nmodel: tiny\ntrain_on: [workshop_math]\nbenchmarks: [workshop_
         (PLAIN + "options: {method: lora}", "method"),
         (PLAIN + "options: {rank: 0}", "rank"),
         (PLAIN + "scoring: {limits: 2}", "limits"),
+        (PLAIN + "scoring: {limits: {hellaswag: 2}}", "hellaswag"),
+        (PLAIN + "options: {rank: 2}\nvary: {rank: [2, 4]}", "vary holds rank"),
+        (PLAIN + "vary: {rank: []}", "vary.rank"),
+        (PLAIN + "grids: [3]", "grids.0"),
+        (PLAIN + "grids: [{methods: [lora]}, {methods: [lorra]}]", "grids.1.methods.0"),
         (PLAIN + "scoring: {limit: 2}\noptions: {limit: 3}", "limit"),
         (PLAIN.replace("train_on: [workshop_math]\n", "") + "methods: [lora]", "train_on"),
     ],

@@ -10,12 +10,15 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+import slimnb.epochs
 import slimnb.train
 from slimnb.config import FourBit, Lora, Training, make_run_config
+from slimnb.epochs import step_count
 from slimnb.errors import SlimnbError
 from slimnb.experiment import run
 from slimnb.models import LoadedModel, add_lora, get_model, load_model
 from slimnb.quiet import known_noise_hidden
+from slimnb.tokens import Encoded
 from slimnb.train import Step, mean_loss, tokenize, train
 from slimnb.training_sets import Example
 
@@ -44,7 +47,7 @@ def plain_losses(training: Training) -> list[float]:
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.0)
     found = []
     loaded.model.set_attn_implementation("eager")
-    batches = slimnb.train._batches(sequences, training.batch_size, training.steps or 0, 0)
+    batches = slimnb.epochs.batches(sequences, training.batch_size, training.steps or 0, 0)
     for done, batch in enumerate(batches):
         longest = max(len(sequence.ids) for sequence in batch)
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
@@ -101,7 +104,7 @@ def test_the_validation_loss_is_that_of_rows_never_trained_on() -> None:
     assert [step.step for step in measured] == list(range(2, 21, 2))
     assert sum(step.examples for step in found[:6]) == 18
     sequences = [tokenize(loaded.tokenizer, example) for example in EXAMPLES]
-    _, held_out = slimnb.train._hold_out(sequences, 0.25, 0)
+    _, held_out = slimnb.epochs.hold_out(sequences, 0.25, 0)
     assert len(held_out) == 6
     assert measured[-1].validation_loss == pytest.approx(mean_loss(loaded, held_out, 1024), abs=1e-6)
 
@@ -221,3 +224,10 @@ def test_options_that_do_not_go_together_are_refused_by_name(options: dict[str, 
     source = {} if options["method"] == "base" else {"train_on": "workshop_math"}
     with pytest.raises(SlimnbError, match=words):
         make_run_config(model="tiny", benchmarks=("workshop_cs",), **source, **options)
+
+
+@pytest.mark.parametrize(("label_tokens", "steps"), [(1, 1), (200, 5), (399, 10)])
+def test_a_training_ends_at_about_so_many_label_tokens(label_tokens: int, steps: int) -> None:
+    rows = [Encoded([1] * (8 + i % 2), 4) for i in range(12)]  # 4 and 5 label tokens
+    training = Training(data="x", label_tokens=label_tokens, batch_size=9, learning_rate=1e-3)
+    assert step_count(training, rows) == steps

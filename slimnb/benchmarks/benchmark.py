@@ -43,6 +43,9 @@ class OpenItem:
     subject: str
     prompt: str
     gold: str
+    """The right answer in full, as a worked example shows it."""
+    joint: str = " "
+    """What joins an answer to the prompt; nothing where a chat template has opened the answer."""
     question: str = ""
     """The text that asks, without the worked examples."""
 
@@ -62,10 +65,7 @@ class Questions:
 
     def as_chat(self, tokenizer: Any) -> Questions:
         """The same with each prompt in the model's chat form, behind which nothing joins an answer."""
-        items = [
-            replace(item, prompt=as_chat(tokenizer, item.prompt), **({"joint": ""} if hasattr(item, "joint") else {}))
-            for item in self.items
-        ]
+        items = [replace(item, prompt=as_chat(tokenizer, item.prompt), joint="") for item in self.items]
         return replace(self, items=items)
 
     @property

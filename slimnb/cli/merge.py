@@ -49,7 +49,8 @@ def _score_it(config: Any, place: Path, runs: Path) -> str:
     """The command that asks the merged model what the run was asked."""
     words = ["slimnb", "run", "--method", "base", "--model", str(place), "--dtype", config.dtype]
     words += ["--benchmarks", ",".join(config.benchmarks)]
-    for option, value in (("--limit", config.limit), ("--shots", config.shots)):
+    limits = ",".join(f"{name}={limit}" for name, limit in config.limits.items()) or None
+    for option, value in (("--limit", config.limit), ("--limits", limits), ("--shots", config.shots)):
         words += [] if value is None else [option, str(value)]
     words += ["--chat-template"] if config.chat_template else []
     words += [] if runs == RUNS else ["--runs", str(runs)]

@@ -47,6 +47,14 @@ def names(listed: str) -> tuple[str, ...]:
     return names
 
 
+def item_limits(listed: str) -> dict[str, int]:
+    """gsm8k=100,hellaswag=50 -> a benchmark to the number of its items."""
+    pairs = [pair.partition("=") for pair in listed.split(",") if pair.strip()]
+    if wrong := [name for name, _, count in pairs if not (name.strip() and count.strip().isdecimal())]:
+        raise typer.BadParameter(f"{wrong[0]}: write --limits NAME=ITEMS,NAME=ITEMS")
+    return {name.strip(): int(count) for name, _, count in pairs}
+
+
 def column_names(listed: str) -> dict[str, str]:
     """prompt=question,completion=answer -> slimnb's name of a column to the file's."""
     pairs = [pair.partition("=") for pair in listed.split(",") if pair.strip()]

@@ -25,6 +25,7 @@ from slimnb.cli.options import (
     Shots,
     Train,
     column_names,
+    item_limits,
     layer_names,
     names,
 )
@@ -42,6 +43,9 @@ def run(
     train_limit: Annotated[int | None, Train("--train-limit", "Use the first N rows.", min=1)] = None,
     epochs: Annotated[float | None, Train("--epochs", "Passes over the rows (default 3).")] = None,
     steps: Annotated[int | None, Train("--steps", "Optimizer steps, instead of epochs.", min=1)] = None,
+    label_tokens: Annotated[
+        int | None, Train("--label-tokens", "About so many tokens of answers, instead of epochs.", min=1)
+    ] = None,
     learning_rate: Annotated[
         float | None, Train("--learning-rate", "Peak (default 1e-3, for method full 1e-4).")
     ] = None,
@@ -71,6 +75,7 @@ def run(
     dtype: Annotated[DtypeName, typer.Option("--dtype", help="Of weights and computation.")] = "bfloat16",
     benchmarks: Benchmarks = "",
     limit: Limit = None,
+    limits: Annotated[str, typer.Option("--limits", help="The same by benchmark, as gsm8k=100,hellaswag=50.")] = "",
     shots: Shots = None,
     chat_template: ChatTemplate = False,
     data: DataDir = None,
@@ -101,13 +106,13 @@ def run(
     else:
         chosen = make_run_config(
             model=model, method=method, train_on=train_on, columns=column_names(columns) or None,
-            train_limit=train_limit, epochs=epochs, steps=steps, learning_rate=learning_rate, batch_size=batch_size,
-            max_length=max_length, schedule=schedule, warmup=warmup, optimizer=optimizer,
+            train_limit=train_limit, epochs=epochs, steps=steps, label_tokens=label_tokens, learning_rate=learning_rate,
+            batch_size=batch_size, max_length=max_length, schedule=schedule, warmup=warmup, optimizer=optimizer,
             gradient_checkpointing=gradient_checkpointing or None, validation=validation, patience=patience, keep=keep,
             rank=rank, alpha=alpha, dropout=dropout, targets=layer_names(targets),
             rank_stabilized=rank_stabilized or None, dora=dora or None, init=init, four_bit_kind=four_bit_kind,
             double_quantization=double_quantization, seed=seed, dtype=dtype, benchmarks=names(benchmarks), limit=limit,
-            shots=shots, chat_template=chat_template,
+            limits=item_limits(limits), shots=shots, chat_template=chat_template,
         )  # fmt: skip
     place = runs / name / chosen.run_id
     try:

@@ -1,10 +1,10 @@
 """lm-evaluation-harness's results -> run folders. Imports no torch, unless a model is named to take the hash of.
 
 Each results file becomes one run folder with slimnb's own columns, ids and prompt hashes, so that it can be held
-against slimnb's runs. What lm-eval does not log is null: answer_tokens, tokens, hit_limit, truncated. What only lm-eval
-knows is kept: doc_id, is_greedy, doc_hash, prompt_hash, target_hash. `seconds` are those of the whole lm-eval run,
-loading included, since it times nothing smaller. items.parquet holds no text of a benchmark; the originals, kept in the
-run folder's lm_eval/, do.
+against slimnb's runs. What lm-eval does not log is null: answer_tokens, tokens, hit_limit, truncated, gold_*. What
+only lm-eval knows is kept: doc_id, is_greedy, doc_hash, prompt_hash, target_hash. `seconds` are those of the whole
+lm-eval run, loading included, since it times nothing smaller. items.parquet holds no text of a benchmark; the
+originals, kept in the run folder's lm_eval/, do.
 
 An adapter that lm-eval loaded (peft=ADAPTER) was trained elsewhere, nobody here knows how. The run's configuration is
 therefore `base` of the model `PRETRAINED + ADAPTER`, its record says `peft`, and its lineage is PRETRAINED's, so that
@@ -33,6 +33,7 @@ from slimnb.documents import read_json, validated
 from slimnb.environment import versions
 from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path, write_json
+from slimnb.gold import bits_per_byte
 from slimnb.interop import (
     FILTERS,
     AnotherTaskError,
@@ -56,7 +57,10 @@ QUANTIZED = ("load_in_4bit", "load_in_8bit", "autogptq", "gptqmodel", "gguf_file
 """Model arguments by which lm-eval changes the weights."""
 NAMING = ("pretrained", "revision", "peft", "delta", "dtype", *QUANTIZED)
 """Those that say which model it was. The others may hold anything, a key to a service included."""
-NOT_LOGGED = {"tokens": "Int64", "hit_limit": "boolean", "truncated": "boolean"}
+NOT_LOGGED = {
+    "tokens": "Int64", "hit_limit": "boolean", "truncated": "boolean", "gold_log_likelihood": "Float64",
+    "gold_bytes": "Int64",
+}  # fmt: skip
 TOLERANCE = 1e-6
 """By which a logged score may differ from k / n."""
 
@@ -212,6 +216,7 @@ def _score(
         metrics={metric: _share(items, metric) for metric in benchmark.metrics}, primary=benchmark.primary,
         shots=shots.pop() or 0, items=len(items), seconds=results.seconds, prompts_sha256=prompts,
         chat_template=bool(results.chat_template), chance=chance, subjects=subjects if len(subjects) > 1 else {},
+        gold_bits_per_byte=bits_per_byte(items),
     )  # fmt: skip
 
 

@@ -102,9 +102,7 @@ def generated(benchmark: Gsm8k, item: Any, lines: list[tuple[str, TextSample]]) 
         **{f"correct_{metric}": right[metric] for metric in benchmark.metrics},
         "text": text,
         **{f"extracted_{metric}": extracted[metric] for metric in FILTERS},
-        "tokens": None,
-        "hit_limit": None,
-        "truncated": None,
+        **dict.fromkeys(("tokens", "hit_limit", "truncated", "gold_log_likelihood", "gold_bytes")),  # not logged
     }
 
 
