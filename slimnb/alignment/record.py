@@ -12,6 +12,19 @@ from slimnb.records import Record
 SCHEMA_VERSION = 1
 FILE = "alignment.json"
 
+PREDICTORS = {
+    "lexical": "words: for each item the cosine of its TF-IDF vector with the nearest training row's, on average",
+    "format": "form: 1 less the mean distance between how prompts and answers look (lengths, numerals, their ends)",
+    "embedding": "meaning: as lexical, with the base model's mean hidden states, centred between the two sets",
+    "gradient": "direction: cosine of the gradients of a fresh LoRA adapter (as in LESS, arXiv 2402.04333)",
+    "gain": "rehearsal: bits per byte by which the right answers become likelier after one pass over the sample",
+    "margin": (
+        "rehearsal: growth of the right answer's lead over the best wrong one, in standard deviations of the base's "
+        "leads; none for generated answers"
+    ),
+}
+"""From cheap to dear, and what each is. The first two need no model. Higher is nearer for all."""
+
 
 class Sample(Record):
     """What was looked at of one training set or benchmark."""
@@ -40,7 +53,9 @@ class Alignment(Record):
     weights_sha256: str
     dtype: str
     seed: int
-    """Of the choice of rows."""
+    """Of the choice of rows, and of the adapter where one is used."""
+    shots: int = 0
+    """Worked examples before each of the benchmarks' items."""
     training_sets: dict[str, Sample]
     benchmarks: dict[str, Sample]
     predictors: dict[str, Predictor]

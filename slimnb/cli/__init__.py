@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from slimnb.cli.alignment import alignment
 from slimnb.cli.anatomy import anatomy
 from slimnb.cli.available import doctor, models_app
 from slimnb.cli.compare import compare, items
@@ -32,6 +33,7 @@ app.command("runs")(list_runs)
 app.command("compare")(compare)
 app.command("items")(items)
 app.command("anatomy")(anatomy)
+app.command("alignment")(alignment)
 app.command("merge")(merge)
 app.command("plan")(plan)
 app.add_typer(import_app, name="import")
