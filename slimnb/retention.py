@@ -65,40 +65,43 @@ def retention(runs: Sequence[RunFolder]) -> tuple[list[Retention], list[str]]:
     """Every fine-tune among the runs on every benchmark that its training set was not made for.
 
     Seeds of one configuration are taken together, and each is held against a base of its own lineage among the runs.
-    p-values are Holm-corrected over the benchmarks of one fine-tune.
+    p-values are Holm-corrected over all benchmarks of one fine-tune.
 
     Returns:
         What was found, and why anything was left out: no base of the same lineage, other prompts, ...
     """
-    bases = [run for run in runs if run.config.method == "base"]
     found, refused = [], []
     for tuned in seeds_together([run for run in runs if run.config.training]):
         training = tuned[0].config.training
-        base = next((one for one in bases if one.record.lineage == tuned[0].record.lineage), None)
+        base = base_of(tuned[0], runs)
         if base is None:
             refused.append(f"{tuned[0].record.id}: no base run starts from the same weights in the same precision")
             continue
-        aligned = made_for(training.data) if training else None
-        others = [name for name in base.record.scores if name != aligned]
-        scored = [name for name in others if all(name in run.record.scores for run in tuned)]
+        scored = [name for name in base.record.scores if all(name in run.record.scores for run in tuned)]
         changes, reasons = compare_pair(base, tuned, scored)
-        found += [_retention(base, tuned, change) for change in changes]
-        refused += reasons.values()
+        aligned = made_for(training.data) if training else None
+        found += [retained(base, tuned, change) for change in changes if change.benchmark != aligned]
+        refused += [reason for benchmark, reason in reasons.items() if benchmark != aligned]
     return found, refused
 
 
-def _retention(base: RunFolder, tuned: list[RunFolder], change: Comparison) -> Retention:
-    """`change` has been compared already, so the items are the same and in one order."""
+def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
+    """The first run among `runs` of the untouched model that a fine-tune started from, in the same precision."""
+    bases = (run for run in runs if run.config.method == "base")
+    return next((base for base in bases if base.record.lineage == tuned.record.lineage), None)
+
+
+def retained(base: RunFolder, tuned: Sequence[RunFolder], change: Comparison) -> Retention:
+    """What `change`, the comparison of a fine-tune's seeds with its base on a benchmark, says of retention."""
     column = f"correct_{change.metric}"
     items = base.items(change.benchmark, ["subject", column])
     was = items[column].to_numpy(dtype=bool)
     now = np.stack([run.items(change.benchmark, [column])[column].to_numpy(dtype=bool) for run in tuned])[:, was]
     result = base.record.scores[change.benchmark]
-    score = result.metrics[change.metric]
     kept, low, high = _kept(now, items["subject"].to_numpy()[was] if "subject" in items else None)
     return Retention(
         change=change, right=int(was.sum()), kept=kept, low=low, high=high, by_luck=_by_luck(result),
-        at_chance=result.chance is not None and score.low <= result.chance,
+        at_chance=result.chance is not None and result.score.low <= result.chance,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from slimnb.cli.exchange import export_app, import_app
 from slimnb.cli.merge import merge
 from slimnb.cli.output import say
 from slimnb.cli.plan import plan
+from slimnb.cli.report import report
 from slimnb.cli.run import evaluate, run
 from slimnb.cli.study import list_runs, study_app
 from slimnb.errors import SlimnbError
@@ -34,6 +35,7 @@ app.command("compare")(compare)
 app.command("items")(items)
 app.command("anatomy")(anatomy)
 app.command("alignment")(alignment)
+app.command("report")(report)
 app.command("merge")(merge)
 app.command("plan")(plan)
 app.add_typer(import_app, name="import")

@@ -1,0 +1,126 @@
+"""The report's section on predicted alignment beside measured gains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from slimnb.alignment.record import PREDICTORS, Alignment
+from slimnb.findings.prediction import (
+    FEWEST_CELLS,
+    SAME_NAME,
+    TRIVIAL,
+    Cell,
+    Judgement,
+    ceiling,
+    gains,
+    gains_in_bits,
+    judge,
+    predictions,
+)
+from slimnb.findings.results import table
+from slimnb.findings.study import Study
+from slimnb.findings.words import bullets, code, join
+from slimnb.tables import duration
+
+AIM = 0.7
+"""The rank correlation that the project asks of a predictor."""
+HALF_WIDTH = 1.96
+"""Of a 95% interval, in standard errors."""
+
+
+def predicted(study: Study) -> Iterator[str]:
+    alignment = study.alignment
+    if alignment is None:
+        yield "The study has no alignment.json: `slimnb alignment ... --save` writes one into its directory."
+    else:
+        yield _looked_at(alignment)
+        for name, predictor in alignment.predictors.items():
+            yield f"**{name}**, {PREDICTORS.get(name, 'a predictor of another slimnb')} ({duration(predictor.seconds)})"
+            yield table(
+                [
+                    {"training set": one} | {at: _number(row.get(at)) for at in alignment.benchmarks}
+                    for one, row in predictor.values.items()
+                ]
+            )
+    yield "### Against the measured gains"
+    points, bits = gains(study), gains_in_bits(study)
+    if len(points) < FEWEST_CELLS:
+        yield f"{len(points)} measured cells of LoRA are too few to correlate."
+        return
+    yield bullets([f"{name}: {what}." for name, what in TRIVIAL.items()])
+    yield (
+        "Cells are LoRA's training set x benchmark. Correlations are Spearman's, the 95% interval is a bootstrap over "
+        "training sets and rough with so few. Within: mean of the correlations among one benchmark's training sets. "
+        "Left out: the lowest and highest correlation without one training set. Error: mean absolute error of a line "
+        "fitted without the training set that it predicts."
+    )
+    errors = {(one.data, name): (found.paired.high - found.paired.low) / 2 / HALF_WIDTH
+              for one in study.usual("lora") for name, found in one.changes.items()}  # fmt: skip
+    yield from _judged(study, points, errors, "points of the main metric", 100)
+    if len(bits) >= FEWEST_CELLS:
+        errors = {(one.data, name): (found.high - found.low) / 2 / HALF_WIDTH
+                  for one in study.usual("lora") for name, found in one.gold.items()}  # fmt: skip
+        yield from _judged(study, bits, errors, "bits per byte of the right answers", 1)
+
+
+def _judged(
+    study: Study, measured: Mapping[Cell, float], errors: Mapping[Cell, float], unit: str, scale: float
+) -> Iterator[str]:
+    found = [one for name, numbers in predictions(study).items() if (one := judge(name, numbers, measured))]
+    yield f"Gain in {unit}:"
+    yield table([_judgement_row(one, scale) for one in found]) if found else "Too few cells or training sets."
+    if found:
+        yield _said(found, unit, ceiling(measured, errors))
+
+
+def _judgement_row(one: Judgement, scale: float) -> dict[str, str]:
+    whole = f" ({_signed(one.low)} to {_signed(one.high)})" if one.low is not None else ""
+    left_out = "-" if one.left_out is None else f"{_signed(one.left_out[0])} to {_signed(one.left_out[1])}"
+    return {
+        "predictor": one.predictor, "cells": str(one.cells), "all cells (95%)": _signed(one.correlation) + whole,
+        "within": _signed(one.within), "left out": left_out,
+        "error": "-" if one.error is None else f"{scale * one.error:.3g}",
+    }  # fmt: skip
+
+
+def _said(found: list[Judgement], unit: str, best_possible: float | None) -> str:
+    """What the table comes to, in words."""
+    known = {one.predictor: one.correlation for one in found if one.correlation is not None}
+    measured = {name: value for name, value in known.items() if name not in TRIVIAL}
+    limit = "" if best_possible is None else (
+        f" Measured again on other items, these gains would correlate with themselves at about {best_possible:+.2f}."
+    )  # fmt: skip
+    if not measured:
+        return f"No predictor has been computed for these cells.{limit}"
+    best = max(measured, key=measured.__getitem__)
+    reached = [name for name, value in measured.items() if value >= AIM]
+    said = (
+        f"A correlation of {AIM} with the gain in {unit} is reached by {join(map(code, reached))}."
+        if reached
+        else f"No predictor reaches a correlation of {AIM} with the gain in {unit}; the best of {len(measured)} is "
+        f"{code(best)} with {measured[best]:+.2f}, and the best of several flatters itself."
+    )
+    if (trivial := known.get(SAME_NAME)) is not None:
+        better = [name for name, value in measured.items() if value > trivial]
+        said += f" Higher than the name alone ({trivial:+.2f}): {join(map(code, better)) or 'none'}."
+    clear = [one.predictor for one in found if one.low is not None and one.low > 0 and one.predictor in measured]
+    return f"{said} Interval above 0: {join(map(code, clear)) or 'none'}.{limit}"
+
+
+def _looked_at(alignment: Alignment) -> str:
+    rows = sorted({one.rows for one in (*alignment.training_sets.values(), *alignment.benchmarks.values())})
+    shots = f" behind {alignment.shots} worked examples" if alignment.shots else " without worked examples"
+    return (
+        f"Computed before any training, of {join([str(count) for count in rows], 'or')} rows of each training set and "
+        f"items of each benchmark, drawn with seed {alignment.seed}; items{shots}. Higher is nearer, each on a scale "
+        "of its own. The predictors see questions and right answers of the sample, scored items among them: this "
+        "foretells a gain, and is no way to choose a training set whose score is then believed."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"
