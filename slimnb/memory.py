@@ -8,13 +8,14 @@ in GB of 10^9 bytes, as everywhere in slimnb.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from slimnb.architecture import Architecture
-from slimnb.batches import MOST_TOKENS
+from slimnb.batches import MOST_TOKENS, MOST_WORKERS
 from slimnb.config import Method
 from slimnb.errors import SlimnbError
 from slimnb.rehearsal import Rehearsal, rehearse
@@ -27,11 +28,11 @@ OVERHEAD = {"cpu": 506_000_000, "cuda": 750_000_000}
 """Bytes of a process beside its tensors. cpu: the peak of a training of `tiny`, Python and all libraries loaded
 (tests/perf/memory.py, in data/perf/memory.json). cuda: not measured by slimnb; the context of a process that holds
 nothing was 723 MiB in discuss.pytorch.org/t/73021, newer versions need less."""
-GAPS = {"cpu": 0.28, "cuda": 0.0}
-"""Bytes lost for each byte of the forward pass's temporaries. An aligned block of the C library (glibc 2.36) does not
-fit into the hole that one of its own size has left, because it asks for a little more than it takes, and small objects
-that live as long as the graph keep the holes apart: measured (tests/perf/memory.py) and seen in traces of the
-allocations. A CUDA allocator rounds sizes, and its gaps were not measured."""
+GAPS: dict[Method, float] = {"base": 0.0, "lora": 0.6, "qlora": 0.6, "full": 0.35}
+"""On a CPU, bytes lost for each byte of activations. PyTorch takes tensors and small objects, such as the nodes of
+autograd's graph, from the C library's one heap, and a small object in the hole that a tensor has left makes it too
+small for the next tensor of that size: the same requests without the small ones, played back, leave almost no gaps.
+Measured on smollm2-135m alone (tests/perf/memory.py); the second architecture there shows how far it holds."""
 SMALL = 4096
 """Elements below which bitsandbytes' 8-bit optimizers keep a tensor's state in float32 (`min_8bit_size`)."""
 UNITS = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -155,6 +156,9 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
         architecture, setup.method, rows, setup.length, rank=setup.rank, checkpointing=setup.checkpointing,
         accumulating=accumulates, device=setup.device,
     )  # fmt: skip
+    held = _micro_batch(rehearsal, setup, rows, 4 * count)
+    activations = sum(item.bytes for item in held if item.name in ("activations", "workspace"))
+    gaps = GAPS[setup.method] * activations if setup.device == "cpu" else 0
     items = [
         *_weights(architecture, setup),
         Item(
@@ -162,8 +166,8 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
             sum(_state_bytes(math.prod(shape), setup.optimizer) for shape in trained),
             _STATE[setup.optimizer],
         ),
-        *_micro_batch(rehearsal, setup, rows, 4 * count),
-        Item("gaps", round(GAPS[setup.device] * rehearsal.temporary), "between tensors, where none fits; measured"),
+        *held,
+        Item("gaps", round(gaps), "holes in the heap into which no tensor fits; measured"),
         Item("overhead", OVERHEAD[setup.device], _OVERHEAD[setup.device]),
     ]
     saved = (2 if setup.method == "full" else 4) * count
@@ -224,7 +228,8 @@ def _micro_batch(rehearsal: Rehearsal, setup: Setup, rows: int, gradient_bytes: 
     if setup.method == "base":
         most = max(rehearsal.first, rehearsal.at_head)
         kind = "the logits of a chunk of them" if most == rehearsal.at_head else "one layer at a time"
-        return [Item("activations", most, f"scoring {tokens}: {kind}")]
+        threads = min(MOST_WORKERS, os.cpu_count() or 1) if setup.device == "cpu" else 1
+        return [Item("activations", threads * most, f"scoring {tokens} on each of {threads} threads: {kind}")]
     late = rehearsal.rest >= max(rehearsal.first, rehearsal.at_head)
     most = max(rehearsal.first, rehearsal.at_head, rehearsal.rest)
     gradients = gradient_bytes if late or setup.accumulates else rehearsal.first_gradients

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from slimnb.architecture import Architecture
 from slimnb.config import METHODS, Method
+from slimnb.evidence import measured_of, read_evidence
 from slimnb.memory import Prediction, Setup, largest_micro_batch, largest_rank, predict
 from slimnb.probe import Rate, Work
 from slimnb.tables import duration, gigabytes
@@ -110,18 +111,27 @@ def all_methods(architecture: Architecture, setup: Setup) -> list[MethodPeaks]:
     return found
 
 
-def advise(architecture: Architecture, setup: Setup, memory: int) -> tuple[str, ...]:
-    """Which method, why, and what it costs: LoRA where it fits, spared by checkpointing, then by 4-bit weights."""
+def recommended(architecture: Architecture, setup: Setup, memory: int) -> Prediction:
+    """LoRA where it fits, spared by checkpointing, then by 4-bit weights; what needs least where nothing fits."""
+    return _tried(architecture, setup, memory)[0]
+
+
+def _tried(architecture: Architecture, setup: Setup, memory: int) -> tuple[Prediction, Prediction]:
+    """The recommended prediction, and that of LoRA without checkpointing."""
     tried: list[Prediction] = []
     for method, checkpointing in (("lora", False), ("lora", True), ("qlora", False), ("qlora", True)):
         tried.append(predict(architecture, replace(setup, method=method, checkpointing=checkpointing)))
         if tried[-1].peak <= memory:
-            break
-    chosen, lora = tried[-1], tried[0]
+            return tried[-1], tried[0]
+    return min(tried, key=lambda one: one.peak), tried[0]
+
+
+def advise(architecture: Architecture, setup: Setup, memory: int) -> tuple[str, ...]:
+    """Which method, why, what it costs, and what saved runs of it showed."""
+    chosen, lora = _tried(architecture, setup, memory)
     if chosen.peak > memory:
-        least = min(tried, key=lambda one: one.peak)
         return (
-            f"No method fits into {gigabytes(memory)}: {_name(least)} needs least, {gigabytes(least.peak)}. "
+            f"No method fits into {gigabytes(memory)}: {_name(chosen)} needs least, {gigabytes(chosen.peak)}. "
             "Take a smaller --length, a smaller model or a larger machine.",
         )
     share = f"{chosen.trainable / 1e6:.1f}M of {(architecture.parameters + chosen.trainable) / 1e6:.0f}M"
@@ -129,13 +139,16 @@ def advise(architecture: Architecture, setup: Setup, memory: int) -> tuple[str, 
         f"Recommended: {_name(chosen)}, {gigabytes(chosen.peak)} of {gigabytes(memory)}. It trains {share} parameters "
         f"and leaves an adapter of {_megabytes(chosen.saved_bytes)}. {_why(chosen, lora)}"
     ]
+    runs = read_evidence()
+    said += measured_of(chosen.setup.method, architecture.name, runs)
     if chosen.setup.method == "lora":
         full = predict(architecture, replace(setup, method="full", checkpointing=chosen.setup.checkpointing))
         if full.peak <= memory:
             said.append(
-                f"full fits as well, with {gigabytes(full.peak)}. It may learn more and forgets more (arXiv 2405.09673), "  # noqa: E501
-                f"and leaves a whole model of {_megabytes(full.saved_bytes)}."
+                f"full fits as well, with {gigabytes(full.peak)}. It may learn more and forgets more (arXiv "
+                f"2405.09673), and leaves a whole model of {_megabytes(full.saved_bytes)}."
             )
+            said += measured_of("full", architecture.name, runs)
     return (*said, f"To run it: {command(architecture.name, chosen.setup)}")
 
 

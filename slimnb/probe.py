@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,7 +53,14 @@ def prepared(name: str) -> Path | None:
     return place if any(place.glob("*.safetensors")) else None
 
 
-def count_work(model: str, train_on: str, data: Path | None, length: int, epochs: float) -> Work:
+def count_work(
+    model: str,
+    train_on: str,
+    data: Path | None,
+    length: int,
+    epochs: float,
+    columns: Mapping[str, str] | None = None,
+) -> Work:
     """A training set's size in the tokens of a model that is on this machine; rows beyond `length` are left out.
 
     Raises:
@@ -67,7 +74,7 @@ def count_work(model: str, train_on: str, data: Path | None, length: int, epochs
             f"{model} is not on this machine (`slimnb models get {model}`), so the tokens of {train_on} cannot be "
             "counted: give --rows and --tokens-per-row"
         )
-    examples = load_training_set(train_on, data).examples
+    examples = load_training_set(train_on, data, columns=columns).examples
     tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
     lengths = [size for example in examples if (size := len(tokenize(tokenizer, example).ids)) <= length]
     if not lengths:
@@ -131,6 +138,22 @@ def train_briefly(model: str, setup: Setup, enough: Callable[[list[Step]], bool]
         rows = [made_up_row(loaded.tokenizer, setup.length)] * setup.batch_size
         train(loaded, rows, training, 0, watch, mixed_precision=True)
     return steps
+
+
+def score_briefly(model: str, setup: Setup, batches: int) -> int:
+    """Score made-up answers of `setup.length` tokens, enough for so many full batches.
+
+    Returns:
+        Tokens scored.
+    """
+    from slimnb.benchmarks import ChoiceItem
+    from slimnb.scoring import score_choices
+
+    loaded = load_model(model, device=setup.device)
+    answer = made_up_row(loaded.tokenizer, setup.length).completion
+    items = [ChoiceItem(str(i), "", "", (answer,), 0, "") for i in range(batches * setup.rows)]
+    scores = score_choices(loaded.model, loaded.tokenizer, items, setup.rows * setup.length)
+    return sum(sum(score.tokens) for score in scores)
 
 
 def measure_rate(model: str, setup: Setup, tokens_per_row: int, seconds: float) -> Rate:

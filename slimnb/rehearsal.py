@@ -46,9 +46,6 @@ class Rehearsal:
     """The most there is later in the backward pass, where gradients have taken the activations' place."""
     first_gradients: int
     """Of `first`: gradients of parameters."""
-    temporary: int
-    """Of all that the forward pass makes and gives back again; blocks larger than any layer's output, such as the
-    scores of long rows, left out."""
 
 
 @lru_cache(maxsize=256)
@@ -93,8 +90,6 @@ def _rehearse(
     model._slimnb_after_head = lambda logits: logits  # which cannot be found out without weights
     if device == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(attention.NAME)
-    widest = max(max(matrix.inputs, matrix.outputs) for matrix in architecture.matrices if matrix.adapted)
-    output = 4 * rows * (length - 1) * widest
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")  # that peft sets an option by itself, or transformers' new name for one
         if method == "qlora":
@@ -113,8 +108,8 @@ def _rehearse(
             batch = _batch(rows, length - 1)
             if method == "base":
                 return _read(model, batch)
-            found = _step(model, batch, layers, output)
-            return _step(model, batch, layers, output) if accumulating else found
+            found = _step(model, batch, layers)
+            return _step(model, batch, layers) if accumulating else found
     except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
         raise SlimnbError(
@@ -130,17 +125,17 @@ def _read(model: Any, batch: Batch) -> Rehearsal:
         states = head.predicting_states(model, batch)
         first, kept = storages.most(), storages.now
         head.log_likelihoods(model, states, batch.targets)
-    return Rehearsal(kept, 0, storages.most(), first, 0, 0, 0)
+    return Rehearsal(kept, 0, storages.most(), first, 0, 0)
 
 
-def _step(model: Any, batch: Batch, layers: int, output: int) -> Rehearsal:
-    """Forward and backward, as slimnb.train does them in bfloat16; a layer's largest output has `output` bytes."""
+def _step(model: Any, batch: Batch, layers: int) -> Rehearsal:
+    """Forward and backward, as slimnb.train does them in bfloat16."""
     from peft.helpers import disable_input_dtype_casting
 
     model.train()
     marks: list[tuple[int, int]] = []
     last = next(part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == layers)[-1]
-    with Storages(model, output) as storages:
+    with Storages(model) as storages:
 
         def mark(_: Any = None) -> None:
             marks.append((storages.most(), storages.gradients_at_most))
@@ -155,22 +150,18 @@ def _step(model: Any, batch: Batch, layers: int, output: int) -> Rehearsal:
             states = head.predicting_states(model, batch)
             hook.remove()
             states.register_hook(mark)
-            kept, copies, temporary = storages.now, storages.copies, storages.given_back
+            kept, copies = storages.now, storages.copies
             head.backward_cross_entropy(model, states, batch.targets, 1)
         mark()
     (at_head, _), (first, first_gradients), (rest, _) = marks[0], marks[1], marks[-1]
-    return Rehearsal(kept, copies, at_head, first, rest, first_gradients, temporary)
+    return Rehearsal(kept, copies, at_head, first, rest, first_gradients)
 
 
 class Storages(TorchDispatchMode):
-    """Counts the bytes of the storages that the operations in its block make and give back, a model's own left out.
+    """Counts the bytes of the storages that the operations in its block make and give back, a model's own left out."""
 
-    `given_back` adds up those of at most `small` bytes.
-    """
-
-    def __init__(self, model: Any, small: int = 0):
+    def __init__(self, model: Any):
         super().__init__()
-        self.small, self.given_back = small, 0
         self.now = self.copies = self.gradients = self.gradients_at_most = self._most = 0
         self._parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
         self._known = self._parameters | {buffer.untyped_storage()._cdata for buffer in model.buffers()}
@@ -205,7 +196,6 @@ class Storages(TorchDispatchMode):
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.now -= size
-        self.given_back += size if size <= self.small else 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):

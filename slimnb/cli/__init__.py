@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from slimnb.cli.advise import advise
 from slimnb.cli.alignment import alignment
 from slimnb.cli.anatomy import anatomy
 from slimnb.cli.available import doctor, models_app
@@ -38,6 +39,7 @@ app.command("alignment")(alignment)
 app.command("report")(report)
 app.command("merge")(merge)
 app.command("plan")(plan)
+app.command("advise")(advise)
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")

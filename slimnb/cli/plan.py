@@ -45,7 +45,7 @@ def plan(
     from slimnb.data import data_directory
     from slimnb.probe import Work, count_work, try_rate
 
-    chosen: Any = device or ("cuda" if every_method else _device())
+    chosen: Any = device or ("cuda" if every_method else device_here())
     setup = Setup(method, rank, batch_size, length, optimizer, checkpointing, chosen)
     architecture = read_architecture(model)
     if every_method:
@@ -62,8 +62,8 @@ def plan(
         work = count_work(model, train_on, data_directory(data), length, epochs)
     rate, no_rate = None, "no rate was measured: add --probe"
     if probe:
-        rate, no_rate = try_rate(model, setup, _device(), round(work.tokens_per_row) if work else length)
-    made = planning.make_plan(architecture, setup, there_is or _memory(chosen), work, rate, no_rate)
+        rate, no_rate = try_rate(model, setup, device_here(), round(work.tokens_per_row) if work else length)
+    made = planning.make_plan(architecture, setup, there_is or free_memory(chosen), work, rate, no_rate)
     if as_json:
         print_json(made.document())
     else:
@@ -72,16 +72,16 @@ def plan(
             print(line)
 
 
-def _device() -> str:
+def device_here() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _memory(device: str) -> int:
+def free_memory(device: str) -> int:
     """What is free on this machine."""
     if device == "cuda":
-        if _device() != "cuda":
+        if device_here() != "cuda":
             raise SlimnbError("there is no CUDA here whose memory could be asked for: add --memory, such as 24GB")
         import torch
 

@@ -1,8 +1,9 @@
-"""Predicted peak memory beside the measured. Writes data/perf/memory.json.
+"""Predicted peak memory beside the measured, and beside published measurements. Writes data/perf/memory.json and .md.
 
-Each cell is a training of three steps on made-up rows in a process of its own. `python -m tests.perf.memory` measures
-the cells that the report has not got yet, `... N` at most N of them (0 only predicts all anew), and `... one NUMBER` is
-one of them. The first is a training of `tiny`, whose peak is the process's own: slimnb.memory.OVERHEAD.
+Each cell is three steps of training, or scoring (method base), on made-up rows in a process of its own. `python -m
+tests.perf.memory` measures the cells that the report has not got yet, `... SECONDS` begins none after so many seconds
+(0 only predicts all anew), and `... one NUMBER DIRECTORY` is one of them, its models made in the directory. The first
+is a training of `tiny`, whose peak is the process's own: slimnb.memory.OVERHEAD.
 """
 
 from __future__ import annotations
@@ -10,27 +11,40 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from slimnb.documents import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "data" / "perf" / "memory.json"
-MODEL, STEPS = "smollm2-135m", 3
+PAGE = RESULT.with_suffix(".md")
+MODEL, SHAPED, STEPS = "smollm2-135m", "qwen2-shaped", 3
 
-# model, method, tokens a row, rows a step, checkpointing. The token budget makes one micro-batch of 8 x 128, two of 4 x
-# 512 and of 2 x 1024; a single row of 2048 is beyond the budget, and its attention is PyTorch's own.
+QWEN2: dict[str, Any] = {
+    "vocab_size": 151936, "hidden_size": 512, "intermediate_size": 2432, "num_hidden_layers": 12,
+    "num_attention_heads": 8, "num_key_value_heads": 2, "max_position_embeddings": 2048, "tie_word_embeddings": True,
+}  # fmt: skip
+"""Qwen2.5-0.5B's vocabulary and proportions at about a quarter of its parameters: few wide layers with biases, and an
+output head that is most of the model. Weights are random."""
+
+# model, method, tokens a row, rows a step, checkpointing. The token budget makes one micro-batch of 8 x 128 or 1 x 512,
+# two of 2 x 1024. The order is of worth: whoever stops early has some of each kind.
+TRAINED = ("lora", "qlora", "full")
 CELLS: list[tuple[str, str, int, int, bool]] = [
     ("tiny", "lora", 32, 2, False),
-    *(
-        (MODEL, method, *size, False)
-        for size in ((128, 8), (512, 4), (1024, 2))
-        for method in ("lora", "qlora", "full")
-    ),
-    *((MODEL, method, 1024, 2, True) for method in ("lora", "qlora", "full")),
-    *((MODEL, method, *size, False) for size in ((128, 2), (512, 1), (2048, 1)) for method in ("lora", "full")),
+    *((MODEL, method, 128, 8, False) for method in TRAINED),
+    (MODEL, "lora", 1024, 2, False),
+    *((SHAPED, method, 512, 1, False) for method in ("lora", "qlora", "full", "base")),
+    *((MODEL, method, 512, 1, True) for method in TRAINED),
+    *((SHAPED, method, 128, 4, False) for method in ("lora", "qlora", "full", "base")),
+    *((SHAPED, method, 512, 1, True) for method in TRAINED),
+    *((MODEL, "base", *size, False) for size in ((128, 4), (512, 1))),
+    *((MODEL, method, 256, 2, False) for method in TRAINED),
+    *((MODEL, method, 1024, 2, checkpointing) for checkpointing in (True, False) for method in TRAINED[::-1]),
 ]
 
 
@@ -40,28 +54,51 @@ def setup_of(method: Any, length: int, rows: int, checkpointing: bool) -> Any:
     return Setup(method, batch_size=rows, length=length, checkpointing=checkpointing)
 
 
-def one(model: str, *cell: Any) -> dict[str, Any]:
+def make_shaped(place: Path) -> None:
+    """Write the second architecture with random weights, and smollm2-135m's tokenizer, whose tokens it has all."""
+    import torch
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    from slimnb.models import get_model
+
+    torch.manual_seed(0)
+    Qwen2ForCausalLM(Qwen2Config(**QWEN2)).bfloat16().save_pretrained(place)
+    AutoTokenizer.from_pretrained(get_model(MODEL)).save_pretrained(place)
+
+
+def one(model: str, method: str, *size: Any) -> dict[str, Any]:
     """Measure: the high-water mark of this process's resident memory, loading included."""
     import torch
 
     from slimnb.peak import peak_bytes, reset_peak
-    from slimnb.probe import train_briefly
+    from slimnb.probe import score_briefly, train_briefly
 
-    device = torch.device("cpu")
+    device, setup = torch.device("cpu"), setup_of(method, *size)
     reset_peak(device)
-    steps = train_briefly(model, setup_of(*cell), lambda steps: len(steps) == STEPS)
-    return {"measured_bytes": peak_bytes(device), "seconds": steps[-1].seconds, "tokens": steps[0].tokens}
+    start = time.perf_counter()
+    if method == "base":
+        tokens = score_briefly(model, setup, 2 * STEPS)
+    else:
+        tokens = train_briefly(model, setup, lambda steps: len(steps) == STEPS)[0].tokens
+    return {"measured_bytes": peak_bytes(device), "seconds": time.perf_counter() - start, "tokens": tokens}
+
+
+def architecture(model: str) -> Any:
+    from transformers import Qwen2Config
+
+    from slimnb.architecture import architecture_of, read_architecture
+
+    return architecture_of(Qwen2Config(**QWEN2)) if model == SHAPED else read_architecture(model)
 
 
 def predicted(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The measured cells with what is predicted for them now."""
-    from slimnb.architecture import read_architecture
     from slimnb.memory import predict
 
     found = []
     for cell in cells:
         setup = setup_of(cell["method"], cell["length"], cell["rows"], cell["checkpointing"])
-        prediction = predict(read_architecture(cell["model"]), setup)
+        prediction = predict(architecture(cell["model"]), setup)
         measured = cell["measured_bytes"]
         found.append({
             **cell, "predicted_bytes": prediction.peak, "error": prediction.peak / measured - 1,
@@ -71,8 +108,13 @@ def predicted(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["shape"]:
+        make_shaped(Path(sys.argv[2]))
+        print("{}")
+        return
     if sys.argv[1:2] == ["one"]:
-        print(json.dumps(one(*CELLS[int(sys.argv[2])])))
+        model, *cell = CELLS[int(sys.argv[2])]
+        print(json.dumps(one(str(Path(sys.argv[3]) / model) if model == SHAPED else model, *cell)))
         return
     from slimnb.environment import describe
     from slimnb.files import write_json
@@ -82,18 +124,60 @@ def main() -> None:
     names = ("model", "method", "length", "rows", "checkpointing")
     done = [tuple(cell[name] for name in names) for cell in report["cells"]]
     waiting = [number for number, cell in enumerate(CELLS) if cell not in done]
-    for number in waiting[: int(sys.argv[1]) if len(sys.argv) > 1 else None]:
-        found = measure("one", number, module="tests.perf.memory")
-        report["cells"].append({**dict(zip(names, CELLS[number], strict=True)), **found})
-        write_json(RESULT, report)
+    end = time.monotonic() + (float(sys.argv[1]) if len(sys.argv) > 1 else float("inf"))
+    with TemporaryDirectory() as place:
+        made = Path(place) / SHAPED
+        for number in waiting:
+            if time.monotonic() >= end:
+                break
+            if CELLS[number][0] == SHAPED and not made.exists():
+                measure("shape", made, module="tests.perf.memory")
+            found = measure("one", number, place, module="tests.perf.memory")
+            report["cells"].append({**dict(zip(names, CELLS[number], strict=True)), **found})
+            write_json(RESULT, report)
     from slimnb.memory import OVERHEAD
+    from tests.perf.published_memory import beside_published
 
     cells = predicted(report["cells"])
-    errors = [abs(cell["error"]) for cell in cells if cell["model"] == MODEL]
-    summary = {"median_error": statistics.median(errors), "worst_error": max(errors)} if errors else {}
-    write_json(
-        RESULT, {"environment": describe(), "steps": STEPS, "overhead_bytes": OVERHEAD, **summary, "cells": cells}
-    )
+    report = {
+        "environment": describe(), "steps": STEPS, "overhead_bytes": OVERHEAD, **summary(cells), "cells": cells,
+        "published": beside_published(),
+    }  # fmt: skip
+    write_json(RESULT, report)
+    PAGE.write_text(page(report))
+
+
+def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median and worst absolute error of the cells; `tiny`, which gave the overhead, is no test of it."""
+    errors = [abs(cell["error"]) for cell in cells if cell["model"] != "tiny"]
+    return {"cells_compared": len(errors), "median_error": statistics.median(errors), "worst_error": max(errors)}
+
+
+def page(report: dict[str, Any]) -> str:
+    """The report for people, in Markdown."""
+    from tests.perf.published_memory import published_page
+
+    said = f"median error {report['median_error']:.1%}, worst {report['worst_error']:.1%}"
+    lines = [
+        "# Memory, predicted and measured",
+        "",
+        "Written by `python -m tests.perf.memory` from `memory.json`, which has every item. `slimnb plan` predicts.",
+        "",
+        f"## Beside {report['cells_compared']} processes on {report['environment']['cores']} CPU cores: {said}",
+        "",
+        f"Peak resident memory of a process: {report['steps']} steps of training, or scoring (base).",
+        f"`{SHAPED}` has Qwen2.5-0.5B's vocabulary and proportions at a quarter of its size, and random weights.",
+        "",
+        "| model | method | rows x tokens | checkpointing | predicted, GB | measured, GB | error |",
+        "| --- | --- | --- | --- | ---: | ---: | ---: |",
+    ]
+    for cell in report["cells"]:
+        lines.append(
+            f"| {cell['model']} | {cell['method']} | {cell['rows']} x {cell['length']} | "
+            f"{'yes' if cell['checkpointing'] else ''} | {cell['predicted_bytes'] / 1e9:.2f} | "
+            f"{cell['measured_bytes'] / 1e9:.2f} | {cell['error']:+.1%} |"
+        )
+    return "\n".join([*lines, "", published_page(report["published"])])
 
 
 if __name__ == "__main__":
