@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 RUNS ?= data/runs
+MODE ?= replay
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard notebooks test test-slow parity perf-eval perf-train gpu-check lint format workshop-data clean
+.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-slow parity perf-eval perf-train gpu-check lint format workshop-data clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"slimnb needs Python 3.11 to 3.13, not {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -26,8 +27,14 @@ demo: $(READY)  ## base, LoRA, QLoRA and full fine-tuning compared on the worksh
 dashboard: $(READY)  ## open the dashboard on the saved runs
 	$(BIN)/streamlit run dashboard/app.py
 
-notebooks: $(READY)  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+notebooks: $(READY)  ## open the workshop in JupyterLab (MODE=quick trains and measures on this machine)
+	SLIMNB_MODE=$(MODE) $(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+notebooks-build: $(READY)  ## run all notebooks on the shipped runs and keep what they show (needs Chrome or Chromium)
+	$(BIN)/python notebooks/build.py
+
+notebooks-quick: $(READY)  ## run all notebooks with real training and scoring, into build/notebooks
+	$(BIN)/python notebooks/build.py --mode quick --out build/notebooks
 
 test: lint  ## lint, types, floors of the house, and the fast tests
 	$(BIN)/pytest

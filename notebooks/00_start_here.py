@@ -12,88 +12,136 @@
 # ---
 
 # %% [markdown]
-# # Start here
+# # 00 · Start here
 #
-# **Goal**: see what one fine-tuning of a small model gained, cost and left alone, before any code is explained.
-# **Minutes**: 10. Nothing is trained here: the runs ship with the project.
+# **Goal**: know that your machine is ready, how the notebooks work, and what one fine-tuning of a small model gained.
+# **Minutes**: 15. Nothing is trained here.
 
 # %%
-from pathlib import Path
-
 from IPython.display import Markdown, display
 
 import slimnb
-from slimnb.exports import comparison_frame, to_markdown
-from slimnb.figures import differences, differences_frame, scores, scores_frame
+from slimnb import workshop
 
-ROOT = next(place for place in [Path.cwd(), *Path.cwd().parents] if (place / "data" / "runs").is_dir())
-runs, broken = slimnb.scan(ROOT / "data" / "runs")
-runs = [run for run in runs if run.path.parent.name == "reference"]
-[run.record.id for run in runs]
+MODE = workshop.mode()  # or workshop.mode("quick"), workshop.mode("full")
+Markdown(f"Mode: **{MODE}**")
 
 # %% [markdown]
+# ## Three modes, the same cells
+#
+# | mode | what happens | what it needs |
+# |---|---|---|
+# | `replay` | the runs that ship with the project are read; nothing is trained | nothing more |
+# | `quick` | SmolLM2-135M is trained and scored here, once for all notebooks | two cores and the memory named below |
+# | `full` | the same on the real benchmarks | a GPU or a night, and the data (`SLIMNB_DATA` or the Hub) |
+#
+# `make notebooks MODE=quick` opens all notebooks in that mode. Neither `replay` nor `quick` uses the network.
+#
+# ## Your machine
+#
+# `MISSING` is the only word to worry about; the line says what to do.
+
+# %% tags=["machine"]
+from pathlib import Path
+
+from slimnb.doctor import examine
+
+for finding in examine(data=None):
+    print("ok     " if finding.ok else "MISSING", finding.name, "|", finding.text.replace(str(Path.home()), "~"))
+
+# %% [markdown]
+# ## The map
+#
+# | notebook | the question | minutes |
+# |---|---|---:|
+# | 00_start_here | is everything ready, and what is there to find? | 15 |
+# | [01_lora_by_hand](01_lora_by_hand.ipynb) | what is a low-rank update, and what does it save? | 25 |
+# | [02_four_bits](02_four_bits.ipynb) | what is lost when a weight has only 4 bits? | 30 |
+# | [03_benchmarks](03_benchmarks.ipynb) | where does a score come from, and how does it go wrong? | 35 |
+#
+# Each asks you to **predict** a number before you **run** a cell, and then to **explain** the difference. Write the
+# number down: a surprise is what one remembers. A **checkpoint** fails with advice. Exercises are solved in
+# [solutions](solutions).
+#
 # ## Predict
 #
-# The model is SmolLM2-135M-Instruct. It was trained on 800 word problems of 40 kinds and then asked 240 new ones.
-# How many of the 240 does it solve before training, and how many after? Write your numbers down.
+# The model is SmolLM2-135M-Instruct. With LoRA it was trained on a set of short word problems, and then asked new ones
+# of the same kinds. An answer counts if it ends as the training rows do, in a line `#### NUMBER` with the right number.
+# How many percent are right before training, and how many after?
 
 # %%
-before, after = 50, 120  # your prediction
+before = None  # your prediction in percent, for example 40
+after = None
 
 # %% [markdown]
-# ## Look
-#
-# A bar is a score with its 95% interval; the dashes are what guessing would score.
+# ## Run
 
 # %%
-scores(scores_frame(runs))
+runs = workshop.runs(MODE)
+benchmark = next(name for name in runs["base"].record.scores if name in ("workshop_math", "gsm8k"))
+base, lora = (runs[method].record.scores[benchmark] for method in ("base", "lora"))
+display(workshop.compare(before, 100 * base.score.value, "%"), workshop.compare(after, 100 * lora.score.value, "%"))
+
+# %% [markdown]
+# All runs on all benchmarks. A bar is a score with its 95% interval; the dashes are what guessing scores.
 
 # %%
-base, lora = (next(run for run in runs if run.record.method == method) for method in ("base", "lora"))
-measured = [run.record.scores["workshop_math"].score for run in (base, lora)]
-display(
-    Markdown(
-        f"Before training: {measured[0].k} of {measured[0].n} (you said {before}). "
-        f"After LoRA: {measured[1].k} of {measured[1].n} (you said {after})."
-    )
-)
+from slimnb.figures import differences, differences_frame, scores, scores_frame
+
+scores(scores_frame(list(runs.values())))
+
+# %% [markdown]
+# The same as changes against the untouched model, item by item. The lines are 95% intervals: one that reaches over the
+# grey line of no change is **not resolved** with so many items. That does not mean that nothing changed.
+
+# %%
+differences(differences_frame(list(runs.values())))
 
 # %% [markdown]
 # ## Explain
 #
-# Each training run against the untouched model, on the same items. An interval that holds 0 means: not resolved with so
-# many items. It does not mean that nothing changed.
+# Was the model unable to calculate before? Look at an answer that became right. In brackets: the number that the
+# benchmark read.
 
 # %%
-differences(differences_frame(runs))
-
-# %%
-done, refused = slimnb.compare_all(runs)
-display(Markdown(to_markdown(comparison_frame(done))))
-
-# %% [markdown]
-# A score of 0 before training need not mean that the model can do nothing. Here is an item that training "fixed":
-
-# %%
+from slimnb.data import data_directory
 from slimnb.drilldown import drill_down
 
-item = drill_down(base, lora, "workshop_math", "fixed", limit=1)[0]
-print(item["text"], "\n\nbefore:", item["first"], "\n\nafter:", item["second"])
-
-# %% [markdown]
-# The number may be right and the form wrong: the benchmark reads the number behind `####`. Count how often:
+item = drill_down(runs["base"], runs["lora"], benchmark, "fixed", data_directory(), limit=1)[0]
+print(item["text"], "\n\nBEFORE:", item["first"].strip(), "\n\nAFTER:", item["second"].strip())
 
 # %%
-items = base.items("workshop_math")
-right_number = int(items["correct_flexible-extract"].sum())
-display(Markdown(f"{right_number} of {len(items)} answers of the untouched model have the right number in any form."))
-assert right_number >= measured[0].k, "an answer that is right strictly is right flexibly too"
+right_number = base.metrics["flexible-extract"]
+Markdown(
+    f"Of the {right_number.n} answers before training, {base.score.k} are right in the form asked for, and "
+    f"{right_number.k} have the right number as their last one. So by this reading the form alone explains at most "
+    f"{right_number.k - base.score.k} of the {lora.score.k - base.score.k} answers gained."
+)
 
 # %% [markdown]
-# **Key points**
+# ## Checkpoint
+
+# %%
+change = slimnb.compare(runs["base"], runs["lora"], benchmark)
+assert change.paired.low > 0, (
+    "LoRA's gain is not resolved: is its training loss falling, and was it scored at all?"
+)
+assert right_number.k >= base.score.k, "right in the form asked for is right in any form: see 03 on extraction"
+print(f"Passed: {change.paired.fixed} answers fixed, {change.paired.broken} broken.")
+
+# %% [markdown]
+# ## Exercises
+#
+# **Exercise 1** (easy). Training can break answers, too. Print one that was right before and wrong after, on a
+# benchmark that the model was not trained for.
+#
+# **Exercise 2** (open). Compare LoRA with full fine-tuning on the word problems by `slimnb.compare`. Which may you call
+# better? Write the sentence that you would print in a paper.
+#
+# ## Key points
 #
 # - A score is k of n with an interval; a change is judged on the same items.
-# - Part of a gain can be the form of an answer. Look at items before you believe a number.
-# - What is not resolved is not equal.
+# - Part of a gain can be the form of the answers. Read items before you believe a number.
+# - Not resolved is not equal.
 #
-# **Next**: `make dashboard` shows the same runs; `make demo` makes them on your machine.
+# **Next**: [01_lora_by_hand](01_lora_by_hand.ipynb)
