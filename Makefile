@@ -5,7 +5,7 @@ READY := .venv/.ready
 RUNS ?= data/runs
 MODE ?= replay
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-slow parity perf-eval perf-train gpu-check lint format workshop-data clean
+.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-slow test-cluster parity perf-eval perf-train gpu-check lint format workshop-data clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ test: lint  ## lint, types, floors of the house, and the fast tests
 
 test-slow: $(READY)  ## the tests that take minutes: the real model on the real benchmarks
 	$(BIN)/pytest -m slow
+
+test-cluster: $(READY)  ## studies on Ray, with workers lost (installs the extra `cluster`; minutes)
+	$(BIN)/pip install --quiet -e '.[cluster]' -c constraints.txt
+	$(BIN)/pytest -m cluster
 
 parity: $(READY)  ## scores beside lm-evaluation-harness's, item by item (installs the extra `peers`; an hour)
 	$(BIN)/pip install --quiet -e '.[peers]' -c constraints.txt

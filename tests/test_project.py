@@ -18,15 +18,16 @@ import slimnb
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "pyproject.toml").read_text("utf-8")
 PROJECT: dict[str, Any] = tomllib.loads(TEXT)["project"]
-PEERS = "peers"
+APART = ("peers", "cluster")
+"""Extras that neither `all` nor the conda environment holds."""
 
 
-def requirements(*, peers: bool) -> dict[str, Requirement]:
+def requirements(*, apart: bool) -> dict[str, Requirement]:
     """Dependencies and extras of pyproject.toml by name; `all` only repeats them."""
     extras = PROJECT["optional-dependencies"]
     lines = [
         *PROJECT["dependencies"],
-        *(line for name, extra in extras.items() if peers or name != PEERS for line in extra),
+        *(line for name, extra in extras.items() if apart or name not in APART for line in extra),
     ]
     parsed = [Requirement(line) for line in lines]
     return {canonicalize_name(one.name): one for one in parsed if one.name != "slimnb"}
@@ -40,7 +41,7 @@ def tracked() -> list[Path]:
 
 
 def test_conda_gets_the_same_packages_with_the_same_bounds() -> None:
-    wanted = {name: str(one.specifier) for name, one in requirements(peers=False).items()}
+    wanted = {name: str(one.specifier) for name, one in requirements(apart=False).items()}
     wanted["pytorch"] = wanted.pop("torch")  # its name on conda-forge
     wanted["python-kaleido"] = wanted.pop("kaleido")
     wanted["python"] = str(Requirement("python" + PROJECT["requires-python"]).specifier)
@@ -50,9 +51,9 @@ def test_conda_gets_the_same_packages_with_the_same_bounds() -> None:
     assert [line for line in listed if not isinstance(line, str)] == [{"pip": ["--no-deps -e ."]}]
 
 
-@pytest.mark.parametrize("name", requirements(peers=True))
+@pytest.mark.parametrize("name", requirements(apart=True))
 def test_every_dependency_says_why_it_is_there_and_from_which_version(name: str) -> None:
-    one = requirements(peers=True)[name]
+    one = requirements(apart=True)[name]
     lines = [line for line in TEXT.splitlines() if re.search(rf'"{re.escape(one.name)}[\[=><~!]', line)]
     assert lines and all(re.search(r"#\s*\w+", line) for line in lines)
     assert any(part.operator in (">=", "==", "~=") for part in one.specifier)
@@ -67,8 +68,8 @@ def test_constraints_pin_every_dependency_at_or_above_its_bound() -> None:
     pinned = {canonicalize_name(one.name): next(iter(one.specifier)) for one in pins}
     assert len(pinned) == len(pins)
     assert all(pin.operator == "==" and "*" not in pin.version for pin in pinned.values())
-    assert not set(requirements(peers=False)) - set(pinned)
-    for name, one in requirements(peers=True).items():
+    assert not set(requirements(apart=False)) - set(pinned)
+    for name, one in requirements(apart=True).items():
         if name in pinned:
             # +cpu and the like come after the version that the bound speaks of
             assert one.specifier.contains(Version(pinned[name].version).public, prereleases=True), name

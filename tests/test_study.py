@@ -1,24 +1,45 @@
 """A grid of runs, each in a process of its own: what is missing is done, what is done is left alone."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from slimnb.grid import StudyConfig
+import slimnb.study.work
+from slimnb.errors import SlimnbError
+from slimnb.grid import StudyConfig, load_study
 from slimnb.runs import RunFolder
 from slimnb.study import Cell, cells, run_study
+from slimnb.study.local import JOBS, Local, shares
+from tests import study_stub
 
+STUDIES = sorted((Path(__file__).resolve().parents[1] / "data" / "studies").glob("*.yaml"))
 LONG = {"prompt": "x" * 3000, "completion": " y"}
+BENCHMARKS = ["workshop_math", "workshop_cs"]
 
 
-def study(*train_on: str) -> StudyConfig:
-    return StudyConfig(
-        name="grid", model="tiny", methods=("base", "lora"), train_on=train_on, benchmarks=("workshop_math",),
-        options={"steps": 2}, scoring={"limit": 4},
-    )  # fmt: skip
+def study(*train_on: str, **changed: Any) -> StudyConfig:
+    fields = {
+        "name": "grid", "model": "tiny", "methods": ["base", "lora"], "train_on": train_on, "benchmarks": BENCHMARKS,
+        "options": {"steps": 2}, "scoring": {"limit": 4, "dtype": "float32"},
+    }  # fmt: skip
+    return StudyConfig.model_validate(fields | changed)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_shipped_study_is_valid_and_has_a_base_for_each_model(path: Path) -> None:
+    loaded = load_study(path)
+    assert loaded.name == path.stem
+    runs = loaded.runs()
+    asked = {(run.model, run.benchmarks, json.dumps(run.limits), run.shots) for run in runs if run.method == "base"}
+    assert {(run.model, run.benchmarks, json.dumps(run.limits), run.shots) for run in runs} == asked
+
+
+# Real runs of the model `tiny`
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +71,119 @@ def test_a_run_is_where_and_what_the_study_says(done: tuple[Path, list[Cell]]) -
         folder = RunFolder.read(cell.path)
         assert cell.path == root / "grid" / cell.config.run_id
         assert (folder.config, folder.record.study) == (cell.config, "grid")
+        assert not (cell.path / "progress.json").exists()
     assert RunFolder.read(finished[2].path).record.scores["workshop_math"].score.n == 4
 
 
 def test_what_is_complete_is_not_run_again(done: tuple[Path, list[Cell]], capfd: pytest.CaptureFixture[str]) -> None:
     root, finished = done
-    before = [(cell.path / "run.json").stat().st_mtime_ns for cell in finished]
+    before = [(cell.path / "run.json").read_bytes() for cell in finished]
     again = list(run_study(study("workshop_math"), root))
     assert [cell.status for cell in again] == ["completed", "completed"]
-    assert [(cell.path / "run.json").stat().st_mtime_ns for cell in finished] == before
+    assert [(cell.path / "run.json").read_bytes() for cell in finished] == before
     captured = capfd.readouterr()
-    assert captured.err.count("complete already") == 2 and not captured.out
+    assert "2 of 2 runs are complete already" in captured.err and not captured.out
+
+
+def test_two_at_once_give_the_same_scores_item_by_item(done: tuple[Path, list[Cell]], tmp_path: Path) -> None:
+    root, _ = done
+    both = list(run_study(study("workshop_math"), tmp_path, executor=Local(2)))
+    assert [cell.status for cell in both] == ["completed"] * 2
+    for cell in both:
+        alone, beside = RunFolder.read(root / "grid" / cell.config.run_id), RunFolder.read(cell.path)
+        assert_same_items(alone, beside)
+
+
+def assert_same_items(one: RunFolder, other: RunFolder) -> None:
+    """The same answers; log-likelihoods as near as the order of float32 sums lets them be."""
+    for benchmark in one.config.benchmarks:
+        first, second = one.items(benchmark), other.items(benchmark)
+        likelihoods = [name for name in first.columns if name == "log_likelihoods"]
+        assert first.drop(columns=likelihoods).equals(second.drop(columns=likelihoods))
+        for name in likelihoods:
+            np.testing.assert_allclose(np.stack(first[name].tolist()), np.stack(second[name].tolist()), rtol=1e-4)
+
+
+# Runs by tests/study_stub.py, in processes as real
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slimnb.study.work, "COMMAND", study_stub.COMMAND)
+
+
+SEEDS = study("workshop_math", methods=["lora"], seeds=[0, 1])
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_what_failed_is_left_with_a_word_and_tried_again_on_request(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fail").touch()
+    assert [cell.status for cell in run_study(SEEDS, tmp_path)] == ["failed", "failed"]
+    (tmp_path / "fail").unlink()
+    before = [(cell.path / "run.json").read_bytes() for cell in cells(SEEDS, tmp_path)]
+    capfd.readouterr()
+    left = list(run_study(SEEDS, tmp_path))
+    assert [(cell.status, cell.error) for cell in left] == [("failed", "it was to fail")] * 2
+    assert capfd.readouterr().err.count("(failed: it was to fail); --retry tries it again") == 2
+    assert [(cell.path / "run.json").read_bytes() for cell in cells(SEEDS, tmp_path)] == before
+    tried = list(run_study(SEEDS, tmp_path, retry=True))
+    assert [cell.status for cell in tried] == ["completed", "completed"]
+    assert [RunFolder.read(cell.path).record.attempts for cell in tried] == [2, 2]
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_a_run_whose_process_is_killed_is_interrupted_and_goes_on_the_next_time(tmp_path: Path) -> None:
+    (tmp_path / "die").touch()
+    killed = list(run_study(SEEDS, tmp_path, executor=Local(2)))
+    assert {(cell.status, cell.error) for cell in killed} == {("interrupted", "its process was ended by SIGKILL")}
+    (tmp_path / "die").unlink()
+    assert [cell.status for cell in run_study(SEEDS, tmp_path)] == ["completed", "completed"]
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_a_run_killed_for_want_of_memory_waits_for_a_persons_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter(range(100))
+    monkeypatch.setattr(slimnb.study.work, "_killed_for_memory", lambda: next(counts))
+    (tmp_path / "die").touch()
+    assert {cell.status for cell in run_study(SEEDS, tmp_path)} == {"out_of_memory"}
+    (tmp_path / "die").unlink()
+    assert {cell.status for cell in run_study(SEEDS, tmp_path)} == {"out_of_memory"}
+    assert {cell.status for cell in run_study(SEEDS, tmp_path, retry=True)} == {"completed"}
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_a_run_that_never_started_is_told_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "refuse").touch()
+    told = {(cell.status, cell.error) for cell in run_study(SEEDS, tmp_path)}
+    assert told == {("failed", "there is no such thing")}
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_a_folder_that_cannot_be_read_is_replaced_on_request_only(tmp_path: Path) -> None:
+    broken, half = cells(SEEDS, tmp_path)
+    for cell in (broken, half):
+        cell.path.mkdir(parents=True)
+    (half.path / "config.json").write_text("{")  # killed before run.json was there: nothing is lost
+    (broken.path / "run.json").write_text("{")
+    assert [cell.status for cell in run_study(SEEDS, tmp_path)] == ["broken", "completed"]
+    assert (broken.path / "run.json").read_text() == "{"
+    assert [cell.status for cell in run_study(SEEDS, tmp_path, retry=True)] == ["completed", "completed"]
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_a_folder_of_another_configuration_is_never_taken_for_the_runs(tmp_path: Path) -> None:
+    cell, _ = run_study(SEEDS, tmp_path)
+    config = json.loads((cell.path / "config.json").read_text())
+    (cell.path / "config.json").write_text(json.dumps(config | {"seed": 7}))
+    before = (cell.path / "run.json").read_bytes()
+    misplaced, complete = run_study(SEEDS, tmp_path, retry=True)
+    assert (misplaced.status, complete.status) == ("misplaced", "completed")
+    assert "move it away" in (misplaced.error or "")
+    assert (cell.path / "run.json").read_bytes() == before
 
 
 def test_status_tells_missing_broken_and_complete_runs_apart(done: tuple[Path, list[Cell]], tmp_path: Path) -> None:
@@ -74,7 +197,53 @@ def test_status_tells_missing_broken_and_complete_runs_apart(done: tuple[Path, l
     assert broken.status == "broken" and "newer" in (broken.error or "")
 
 
-def test_a_run_that_never_started_is_told_with_a_reason(tmp_path: Path) -> None:
-    missing = study("no_such_set").model_copy(update={"methods": ("lora",)})
-    (cell,) = run_study(missing, tmp_path)
-    assert cell.status != "completed" and "no_such_set" in (cell.error or "")
+# What each of several processes is given of the machine
+
+
+def test_the_cores_are_shared_out_and_every_run_knows_of_how_many_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slimnb.study.local._cores", lambda: 5)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert shares(1) == [{JOBS: "1"}]  # a run alone is left to the libraries' own choice
+    first, second, third = shares(3)
+    assert (first[JOBS], first["OMP_NUM_THREADS"]) == ("3", "1")
+    assert "MKL_NUM_THREADS" not in first
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in (first, second, third)] == ["4", "7", "4"]
+    assert shares(2)[0]["OMP_NUM_THREADS"] == "2"
+
+
+def test_ctrl_c_is_taken_even_where_the_shell_had_it_ignored() -> None:
+    """As in a script's background, where SIGINT is ignored from the start; see slimnb.study.engine."""
+    from slimnb.study.engine import Stopped, _stopped_by_signals
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(Stopped) as stop, _stopped_by_signals():
+            signal.raise_signal(signal.SIGINT)
+        assert stop.value.number == signal.SIGINT
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_options_of_one_executor_are_refused_with_the_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from slimnb.cli import main
+
+    for words in (["--executor", "ray", "--jobs", "2"], ["--cpus", "2"]):
+        monkeypatch.setattr("sys.argv", ["slimnb", "study", "run", str(STUDIES[0]), *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 2 and "--cpus" in capsys.readouterr().err
+
+
+def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from slimnb.study.on_ray import Ray
+
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SlimnbError, match=r"pip install 'slimnb\[cluster\]'"):
+        Ray()

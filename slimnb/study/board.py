@@ -90,7 +90,7 @@ class Board:
         counts = Counter(self._status(name) for name in self._cells)
         told = [f"{counts.pop('completed', 0)} of {len(self._cells)} complete"]
         told += [f"{count} {status}" for status, count in counts.items() if status != "missing"]
-        open_runs = [name for name in self._cells if name not in self._final]
+        open_runs = [name for name in self._cells.keys() - self._final if self._status(name) != "completed"]
         if open_runs:
             running = [name for name in open_runs if self._status(name) == "running"]
             left = seconds_left(

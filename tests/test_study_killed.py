@@ -1,0 +1,133 @@
+"""A study that is stopped, gently or by kill -9, loses nothing that is whole and does nothing twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from slimnb.grid import load_study
+from slimnb.runs import RunFolder
+from slimnb.study import cells
+from tests import study_stub
+
+ROOT = Path(__file__).resolve().parents[1]
+START = "import slimnb.study.work as work, slimnb.cli as cli; work.COMMAND = {command!r} or work.COMMAND; cli.main()"
+SECONDS = 150.0
+
+
+class Study:
+    """A study of four runs in a directory, started as a person starts it."""
+
+    def __init__(self, place: Path, command: tuple[str, ...], jobs: int):
+        self.file, self.runs, self.jobs, self.command = place / "grid.yaml", place / "runs", jobs, command
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        fields = {
+            "name": "grid", "model": "tiny", "methods": ["base", "lora"], "train_on": ["workshop_math"],
+            "seeds": [0, 1, 2], "benchmarks": ["workshop_math", "workshop_cs"], "options": {"steps": 2},
+            "scoring": {"limit": 4, "dtype": "float32"},
+        }  # fmt: skip
+        self.file.write_text(yaml.safe_dump(fields))
+
+    def start(self) -> subprocess.Popen[str]:
+        words = ["study", "run", str(self.file), "--runs", str(self.runs), "--jobs", str(self.jobs)]
+        return subprocess.Popen(
+            [sys.executable, "-c", START.format(command=self.command), *words], cwd=ROOT, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        process = self.start()
+        _, said = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, said
+
+    def folders(self) -> list[RunFolder]:
+        there = [cell for cell in cells(load_study(self.file), self.runs) if cell.status not in ("missing", "broken")]
+        return [RunFolder.read(cell.path) for cell in there]
+
+    def whole(self) -> dict[Path, bytes]:
+        """Every file that no later attempt may touch: of complete runs the record, of complete benchmarks the items."""
+        files: dict[Path, bytes] = {}
+        for folder in self.folders():
+            if folder.record.status == "completed":
+                files[folder.path / "run.json"] = (folder.path / "run.json").read_bytes()
+            for benchmark in folder.record.scores:
+                place = folder.path / "eval" / benchmark
+                files |= {place / name: (place / name).read_bytes() for name in ("items.parquet", "result.json")}
+        return files
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def processes(self) -> list[psutil.Process]:
+        return [p for p in psutil.process_iter(["cmdline"]) if str(self.runs) in (p.info["cmdline"] or [])]
+
+
+WORKERS = [
+    pytest.param(study_stub.COMMAND, 2.5, id="stub"),
+    pytest.param((), 30.0, id="tiny", marks=pytest.mark.slow),
+]
+"""What carries out a run, and the longest that the study is left alone, in seconds."""
+
+
+@pytest.mark.parametrize(("command", "longest"), WORKERS)
+def test_kill_9_at_ten_random_moments_loses_no_finished_run_and_repeats_no_finished_work(
+    tmp_path: Path, command: tuple[str, ...], longest: float
+) -> None:
+    dice = random.Random(20261124)
+    study = Study(tmp_path / "killed", command, jobs=2)
+    whole: dict[Path, bytes] = {}
+    for _ in range(10):
+        process = study.start()
+        time.sleep(dice.uniform(0.2, longest))
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        os.kill(process.pid, signal.SIGKILL)
+        for child in children if dice.random() < 0.5 else ():  # as in a power cut; else they are left alone
+            child.kill()
+        process.communicate(timeout=SECONDS)
+        whole |= study.whole()
+        assert {path: path.read_bytes() for path in whole} == whole
+    study.finish()
+    assert {path: path.read_bytes() for path in whole} == whole
+    assert whole, "no kill came after anything was whole"
+    assert [folder.record.status for folder in study.folders()] == ["completed"] * 4
+    assert not study.processes()
+    assert not [*study.runs.rglob("*.tmp"), *study.runs.rglob("progress.json")]
+
+    untouched = Study(tmp_path / "untouched", command, jobs=1)
+    untouched.finish()
+    for one, other in zip(study.folders(), untouched.folders(), strict=True):
+        for benchmark in one.config.benchmarks:
+            correct = [name for name in one.items(benchmark).columns if name.startswith(("id", "correct", "text"))]
+            assert one.items(benchmark)[correct].equals(other.items(benchmark)[correct])
+
+
+@pytest.mark.parametrize(("command", "longest"), WORKERS)
+def test_a_study_that_is_told_to_stop_stops_its_runs_and_goes_on_later(
+    tmp_path: Path, command: tuple[str, ...], longest: float
+) -> None:
+    study = Study(tmp_path, command, jobs=2)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = study.start()
+        study.until(lambda: any(folder.record.status == "running" for folder in study.folders()))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=SECONDS)
+        assert process.returncode == 128 + number
+        assert "stopping" in said and "the same command goes on" in said and "Traceback" not in said
+        statuses = {folder.record.status for folder in study.folders()}
+        assert statuses & {"cancelled", "interrupted"} and statuses <= {"completed", "cancelled", "interrupted"}
+        assert not study.processes()
+    whole = study.whole()
+    study.finish()
+    assert {path: path.read_bytes() for path in whole} == whole
+    assert [folder.record.status for folder in study.folders()] == ["completed"] * 4
