@@ -9,7 +9,9 @@ from typing import Any
 import psutil
 import torch
 
+from slimnb.processes import Processes
 from slimnb.progress import console
+from slimnb.sharding import is_sharded
 
 MOST_TOKENS = {"cpu": 768, "cuda": 16384}
 """Tokens in a batch beyond which a device's matrix products gain no speed."""
@@ -77,9 +79,10 @@ def in_batches(lengths: list[int], budget: int, work: Callable[[list[int]], None
         torch.set_num_threads(threads)
 
 
-def worker_count(device: torch.device) -> int:
-    """Threads for `in_batches`: on a GPU one, whose operations are queued anyway."""
-    return min(MOST_WORKERS, torch.get_num_threads()) if device.type == "cpu" else 1
+def worker_count(model: Any) -> int:
+    """Threads for `in_batches`: one on a GPU, whose operations are queued anyway, and where processes keep in step."""
+    alone = model.device.type == "cpu" and not is_sharded(model)
+    return min(MOST_WORKERS, torch.get_num_threads()) if alone else 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -96,4 +99,5 @@ def find_budget(model: Any) -> int:
     a_token = 20 * config.hidden_size * torch.finfo(model.dtype).bits // 8
     cuda = model.device.type == "cuda"
     free = torch.cuda.mem_get_info()[0] if cuda else psutil.virtual_memory().available
-    return max(1, min(MOST_TOKENS["cuda" if cuda else "cpu"], int(SHARE_OF_FREE_MEMORY * free / a_token)))
+    budget = max(1, min(MOST_TOKENS["cuda" if cuda else "cpu"], int(SHARE_OF_FREE_MEMORY * free / a_token)))
+    return Processes().first(budget) if is_sharded(model) else budget

@@ -27,6 +27,7 @@ from slimnb.errors import SlimnbError
 from slimnb.files import atomic_path
 from slimnb.processes import Processes
 from slimnb.progress import console
+from slimnb.sharding import like, whole
 
 TENSORS, PROGRESS = "tensors.safetensors", "progress.json"
 
@@ -82,18 +83,24 @@ class Checkpoints:
         processes = Processes()
         random_states = gather_object([torch.get_rng_state()])
         self._saved_at = time.monotonic()
-        if not processes.is_main:
-            return
-        tensors = {f"model.{name}": parameter.detach() for name, parameter in trainable(model)}
+
+        def kept(tensor: torch.Tensor) -> torch.Tensor:
+            """In one piece, which all processes put together and one keeps."""
+            together = whole(tensor.detach())
+            return together.cpu() if processes.is_main else together[:0] if together.dim() else together
+
+        tensors = {f"model.{name}": kept(parameter) for name, parameter in trainable(model)}
         tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
         tensors |= {f"random.{i}": state for i, state in enumerate(random_states)}
         numbers: dict[str, float] = {}
         for index, state in optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 if isinstance(value, torch.Tensor):
-                    tensors[f"optimizer.{index}.{name}"] = value
+                    tensors[f"optimizer.{index}.{name}"] = kept(value)
                 else:
                     numbers[f"{index}.{name}"] = value
+        if not processes.is_main:
+            return
         simple = {one.name: getattr(progress, one.name) for one in fields(progress) if one.name != "best"}
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -140,15 +147,17 @@ def trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def _restore(model: Any, optimizer: Any, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
+    parameters = [parameter for _, parameter in trainable(model)]
     with torch.no_grad():
         for name, parameter in trainable(model):
-            parameter.copy_(tensors[f"model.{name}"])
+            parameter.copy_(like(tensors[f"model.{name}"], parameter))
     state: dict[int, dict[str, Any]] = {}
     for name, value in [*tensors.items(), *((f"optimizer.{key}", number) for key, number in numbers.items())]:
         kind, _, rest = name.partition(".")
         if kind == "optimizer":
             index, _, part = rest.partition(".")
-            state.setdefault(int(index), {})[part] = value
+            moment = isinstance(value, torch.Tensor) and value.shape == parameters[int(index)].shape
+            state.setdefault(int(index), {})[part] = like(value, parameters[int(index)]) if moment else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     own = tensors.get(f"random.{Processes().index}")
     if own is not None:

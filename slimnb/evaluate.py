@@ -26,6 +26,7 @@ from slimnb.processes import Processes
 from slimnb.progress import console
 from slimnb.records import BenchmarkResult, Score
 from slimnb.scoring import score_choices
+from slimnb.sharding import is_sharded
 
 Advance = Callable[[int], None]
 
@@ -55,7 +56,7 @@ def evaluate(
     loaded.model.eval()
     if chat_template:
         questions = questions.as_chat(loaded.tokenizer)
-    processes = Processes()
+    processes = Processes(in_step=is_sharded(loaded.model))
     mine = processes.share(questions.items)
     if isinstance(benchmark, Gsm8k):
         rows = _generated(loaded, benchmark, mine, advance, slots, token_budget)

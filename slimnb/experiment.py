@@ -40,6 +40,7 @@ from slimnb.progress import console, progress_bar
 from slimnb.quiet import known_noise_hidden
 from slimnb.records import BenchmarkResult
 from slimnb.runs import HEARTBEAT_SECONDS, RunFolder
+from slimnb.sharding import is_sharded, refuse_sharding, shard, sharding_wanted, whole_weights
 from slimnb.train import Step, train
 from slimnb.training_sets import Examples, load_training_set, render
 
@@ -67,6 +68,7 @@ def run(
     """
     if config.four_bit:
         require_four_bit()
+        refuse_sharding()
     benchmarks = [get_benchmark(name) for name in config.benchmarks]
     processes = Processes()
     console.quiet = not processes.is_main
@@ -76,7 +78,10 @@ def run(
     checkpoints = Checkpoints(folder.path / "checkpoints", checkpoint_steps, checkpoint_minutes)
     try:
         with _heartbeat(folder):
-            asked = [(benchmark, benchmark.load(data, config.shots, config.limit_of(benchmark.name))) for benchmark in benchmarks]
+            asked = [
+                (benchmark, benchmark.load(data, config.shots, config.limit_of(benchmark.name)))
+                for benchmark in benchmarks
+            ]
             training = config.training
             examples = load_training_set(training.data, data, training.limit, training.columns) if training else None
             _fill(folder, examples, asked, checkpoints)
@@ -101,12 +106,13 @@ def _fill(
 ) -> None:
     config, record = folder.config, folder.record
     reset_peak(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    loaded = load_model(config.model, config.dtype, config.four_bit)
+    loaded = load_model(config.model, config.dtype, config.four_bit, _first_device())
     record.lineage = lineage(config, loaded)
     _start_from_the_same(folder, loaded, examples, asked)
     if examples is not None:
         _look_for_test_items(folder, examples, asked)
         loaded = _trained(folder, loaded, examples, checkpoints)
+    _shard_if_wanted(loaded)
     record.costs.weights_bytes = weights_bytes(loaded.model)
     reset_peak(loaded.device)
     for benchmark, questions in asked:
@@ -168,15 +174,29 @@ def _trained(folder: RunFolder, base: LoadedModel, examples: Examples, checkpoin
     if not place.exists():
         loaded = _train(folder, base, examples, checkpoints)
         folder.save()
+        split = config.lora is None and is_sharded(loaded.model)
+        weights = whole_weights(loaded.model, getattr(torch, config.dtype)) if split else None
         if Processes().is_main:
-            save_trained(loaded, place)
+            save_trained(loaded, place, weights)
         Processes().wait()
         if pissa:
-            base = load_model(config.model, config.dtype)  # PiSSA has changed its weights
+            base = load_model(config.model, config.dtype, device=_first_device())  # PiSSA has changed its weights
+        if pissa or split:
+            loaded = None
     checkpoints.clear()
-    if loaded and not pissa:
+    if loaded:
         return loaded
-    return load_adapter(base, place) if config.lora else load_model(str(place), config.dtype)
+    return load_adapter(base, place) if config.lora else load_model(str(place), config.dtype, device=_first_device())
+
+
+def _first_device() -> str | None:
+    """Where weights are loaded: a model that is to be split may be too large for a GPU."""
+    return "cpu" if sharding_wanted() else None
+
+
+def _shard_if_wanted(loaded: LoadedModel) -> None:
+    if sharding_wanted() and not is_sharded(loaded.model):
+        shard(loaded.model)
 
 
 def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, checkpoints: Checkpoints) -> LoadedModel:
@@ -188,6 +208,7 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, checkpoin
         # An update of full fine-tuning is often smaller than bfloat16 can tell two weights apart.
         loaded.model.float().requires_grad_(True)
     costs.total_parameters, costs.trainable_parameters = parameter_counts(loaded.model)
+    _shard_if_wanted(loaded)
     with folder.metrics_log() as log, progress_bar(f"{folder.record.id}: training", None) as advance:
 
         def on_step(step: Step, steps: int) -> None:
@@ -197,7 +218,7 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, checkpoin
         rows = [render(row, loaded.tokenizer, config.chat_template) for row in examples.examples]
         mixed = config.dtype == "bfloat16"
         result = train(loaded, rows, config.training, config.seed, on_step, mixed, checkpoints)
-    if config.lora is None:
+    if config.lora is None and not is_sharded(loaded.model):
         loaded.model.to(getattr(torch, config.dtype))
     costs.train_seconds, costs.train_peak_bytes = result.seconds, result.peak_bytes
     costs.steps, costs.examples, costs.examples_left_out = result.steps, result.examples, result.left_out
@@ -205,11 +226,15 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, checkpoin
     return loaded
 
 
-def save_trained(loaded: LoadedModel, place: Path) -> None:
-    """Write the adapter (or, after full fine-tuning, the whole model) as PEFT's and transformers' own directories."""
+def save_trained(loaded: LoadedModel, place: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Write the adapter (or, after full fine-tuning, the whole model) as PEFT's and transformers' own directories.
+
+    Args:
+        weights: those of a model whose own are split over processes.
+    """
     with atomic_path(place) as directory, known_noise_hidden():
         if loaded.initial is None:
-            loaded.model.save_pretrained(directory)
+            loaded.model.save_pretrained(directory, state_dict=weights)
         else:
             save_as_lora(loaded.model, loaded.initial, directory)
         loaded.tokenizer.save_pretrained(directory)

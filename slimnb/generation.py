@@ -16,6 +16,7 @@ import torch
 from slimnb.cache import growing_cache, layers_of
 from slimnb.head import only_at
 from slimnb.prefix import Prefix, common_prefix
+from slimnb.sharding import without_graph
 from slimnb.tokens import context_length, encode
 
 SLOTS = 32
@@ -104,7 +105,6 @@ class _Batch:
             sequence.made.append(token)
 
 
-@torch.inference_mode()
 def generate(
     model: Any,
     tokenizer: Any,
@@ -134,23 +134,24 @@ def generate(
     )
     ends = _end_tokens(model, tokenizer)
     answers: dict[int, Generation] = {}
-    batch = _Batch(model, Prefix(model, encoded[0][:shared]), tokenizer.pad_token_id)
-    while waiting or batch.sequences:
-        room = slots - len(batch.sequences)
-        if waiting and room >= min(len(waiting), max(1, slots // 4)):
-            batch.admit(waiting[:room])
-            del waiting[:room]
-        else:
-            batch.decode()
-        finished = {}
-        for sequence in batch.sequences:
-            answer = _finished(sequence, tokenizer, ends, stop, max_new_tokens)
-            if answer is not None:
-                finished[sequence.index] = answer
-        if finished:
-            answers |= finished
-            batch.dismiss(set(finished))
-            advance(len(finished))
+    with without_graph(model):
+        batch = _Batch(model, Prefix(model, encoded[0][:shared]), tokenizer.pad_token_id)
+        while waiting or batch.sequences:
+            room = slots - len(batch.sequences)
+            if waiting and room >= min(len(waiting), max(1, slots // 4)):
+                batch.admit(waiting[:room])
+                del waiting[:room]
+            else:
+                batch.decode()
+            finished = {}
+            for sequence in batch.sequences:
+                answer = _finished(sequence, tokenizer, ends, stop, max_new_tokens)
+                if answer is not None:
+                    finished[sequence.index] = answer
+            if finished:
+                answers |= finished
+                batch.dismiss(set(finished))
+                advance(len(finished))
     cut = [len(ids) < len(all_ids) for ids, all_ids in zip(encoded, whole, strict=True)]
     return [replace(answers[i], truncated=cut[i]) for i in range(len(prompts))]
 

@@ -58,7 +58,7 @@ def log_likelihoods(model: Any, states: torch.Tensor, targets: torch.Tensor) -> 
     return torch.cat(found).double().cpu() if found else torch.zeros(0, dtype=torch.float64)
 
 
-def backward_cross_entropy(model: Any, states: torch.Tensor, targets: torch.Tensor, labels: int) -> float:
+def backward_cross_entropy(model: Any, states: torch.Tensor, targets: torch.Tensor, labels: float) -> float:
     """Cross-entropy in float32, summed over the targets and divided by `labels`, with its gradient propagated.
 
     Does what `loss.backward()` would, a chunk at a time: the gradient of a chunk's logits goes through the head at

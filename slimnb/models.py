@@ -97,8 +97,11 @@ def load_model(
         with known_noise_hidden():
             tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
             model: Any = loader.from_pretrained(place, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
+    if getattr(model, "is_quantized", False) and model.dtype != options["dtype"]:
+        own = str(model.dtype).removeprefix("torch.")
+        raise SlimnbError(f"{place}: quantized weights that were stored to compute in {own}: add --dtype {own}")
     if device == "cpu":
         keep_freed_memory()
     if not getattr(model, "is_quantized", False):  # as it may be by a checkpoint of 4-bit weights, too
@@ -181,8 +184,8 @@ def require_four_bit() -> None:
             dequantize_4bit(*quantize_4bit(torch.ones(64, 64, device=device), quant_type="nf4"))
     except Exception as error:
         raise SlimnbError(
-            f"QLoRA needs bitsandbytes, which cannot run on this machine ({type(error).__name__}: {error}). "
-            "Use --method lora, which needs about four times the memory for the weights"
+            f"4-bit weights need bitsandbytes, which cannot run here ({type(error).__name__}: {error}). Use --method "
+            "lora, which needs about four times the memory for the weights"
         ) from error
 
 

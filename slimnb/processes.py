@@ -13,12 +13,16 @@ T = TypeVar("T")
 
 
 class Processes:
-    """Who this process is among how many. Any number of these describe the same group."""
+    """Who this process is among how many. Any number of these describe the same group.
 
-    def __init__(self) -> None:
+    Args:
+        in_step: share nothing: each process does the whole, at the same moment (slimnb.sharding).
+    """
+
+    def __init__(self, in_step: bool = False) -> None:
         state = PartialState(cpu=not torch.cuda.is_available())
-        self.count: int = state.num_processes
-        self.index: int = state.process_index
+        self.count: int = 1 if in_step else state.num_processes
+        self.index: int = 0 if in_step else state.process_index
         self.is_main: bool = state.is_main_process
         self.wait: Callable[[], None] = state.wait_for_everyone
 
@@ -35,7 +39,7 @@ class Processes:
 
     def add_up(self, parameters: list[torch.nn.Parameter]) -> None:
         """Replace each gradient by its sum over the processes."""
-        if self.count == 1:
+        if self.count == 1 or not parameters:
             return
         for parameter in parameters:
             if parameter.grad is None:

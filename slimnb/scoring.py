@@ -24,6 +24,7 @@ from slimnb.head import log_likelihoods, predicting_states
 from slimnb.packing import STEM, Row, causal_row, collate
 from slimnb.prefix import Prefix, common_prefix
 from slimnb.progress import console
+from slimnb.sharding import without_graph
 from slimnb.tokens import Encoded, context_length, encode_pair
 
 SHORTEST_PREFIX = 32
@@ -77,12 +78,12 @@ def _score_group(
     model: Any, tokenizer: Any, group: Group, rows: list[Row], token_budget: int, advance: Advance
 ) -> dict[int, list[float]]:
     """Item -> the log-likelihood of each of its answers, for the items of one group."""
-    with torch.inference_mode():
+    with without_graph(model):
         prefix = Prefix(model, group.prefix)
     own = [_without_prefix(rows[i], prefix.length) for i in group.items]
     sums: dict[int, list[float]] = {}
 
-    @torch.inference_mode()  # each thread must enter it
+    @without_graph(model)  # each thread must enter it
     def score(places: list[int]) -> None:
         some = [own[place] for place in places]
         batch = collate(some, tokenizer.pad_token_id, model.device)
@@ -92,7 +93,7 @@ def _score_group(
             sums[group.items[place]] = _sum_by_owner(part, row)
         advance(len(some))
 
-    in_batches([len(row.ids) for row in own], token_budget, score, worker_count(model.device))
+    in_batches([len(row.ids) for row in own], token_budget, score, worker_count(model))
     return sums
 
 
@@ -105,7 +106,7 @@ def score_plainly(
     sums = [[0.0] * len(choices) for choices in encoded]
     left = [len(choices) for choices in encoded]
 
-    @torch.inference_mode()
+    @without_graph(model)
     def score(places: list[int]) -> None:
         some = [rows[place] for place in places]
         batch = collate(some, tokenizer.pad_token_id, model.device)
@@ -186,7 +187,7 @@ def _try_packing(model: Any) -> bool:
     # Two answers of equal tokens: behind one another they must be as likely as alone.
     answers = [Encoded(ids[:8] + ids[8:11], 8), Encoded(ids[:8] + ids[11:14], 8)]
     try:
-        with torch.inference_mode():
+        with without_graph(model):
             batch = collate([pack(answers)], 0, model.device)
             found = log_likelihoods(model, predicting_states(model, batch), batch.targets)
             packed = _sum_by_owner(found, pack(answers))

@@ -29,6 +29,7 @@ from slimnb.packing import Batch, causal_row, collate
 from slimnb.peak import memory_bytes, peak_bytes
 from slimnb.processes import Processes
 from slimnb.progress import console
+from slimnb.sharding import is_sharded, let_go, like, whole
 from slimnb.tokens import Encoded, encode_pair
 from slimnb.training_sets import Example
 
@@ -111,6 +112,7 @@ def train(
     progress = checkpoints.load(model, optimizer) if checkpoints else Progress()
     start = time.perf_counter() - progress.seconds
     budget = TOKEN_BUDGET[loaded.device.type]
+    splits_gradients = is_sharded(model) and not hasattr(model, "peft_config")  # FSDP then sums them itself
     with _in_training(model, training, mixed_precision):
         for batch in islice(batches(rows, training.batch_size, steps, seed), progress.step, None):
             rate = training.learning_rate * _rate(progress.step, steps, training)
@@ -120,8 +122,8 @@ def train(
             progress.step += 1
             if not math.isfinite(loss):
                 raise SlimnbError(f"step {progress.step}: the loss is {loss}. Lower the learning rate or use float32")
-            processes.add_up(parameters)
-            norm = float(torch.nn.utils.clip_grad_norm_(parameters, training.clip))
+            processes.add_up([] if splits_gradients else parameters)
+            norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters, training.clip)))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             seen = counts(batch)
@@ -149,7 +151,7 @@ def train(
                 checkpoints.save(model, optimizer, progress)
     with torch.no_grad():
         for name, parameter in trainable(model) if progress.best else ():
-            parameter.copy_(progress.best[name])
+            parameter.copy_(like(progress.best[name], parameter))
     return TrainingResult(
         seconds=progress.seconds, steps=progress.step, examples=progress.examples, tokens=progress.tokens,
         label_tokens=progress.label_tokens, left_out=len(examples) - len(fitting), peak_bytes=progress.peak_bytes,
@@ -161,18 +163,21 @@ def _add_gradients(loaded: LoadedModel, batch: list[Encoded], budget: int, mixed
 
     Where memory runs out the step's gradients are forgotten and computed again with half the budget.
     """
-    labels, processes = counts(batch)["label_tokens"], Processes()
-    mine = processes.share(batch)
+    processes = Processes()
     while True:
         loss = 0.0
         try:
-            for micro in _micro_batches(loaded, mine, budget):
+            for micro, divisor in _in_step(loaded, batch, budget):
                 with _autocast(loaded, mixed):
                     states = predicting_states(loaded.model, micro)
-                    loss += backward_cross_entropy(loaded.model, states, micro.targets, labels)
+                    loss += backward_cross_entropy(loaded.model, states, micro.targets, divisor)
+                del states  # and with it the graph's small objects, which lie between the next micro-batch's tensors
             return processes.total(loss), budget
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or budget <= max(len(sequence.ids) for sequence in mine):
+            alone = not is_sharded(loaded.model)  # others would wait for this process's part of a layer
+            if not (alone and is_out_of_memory(error)) or budget <= max(
+                len(sequence.ids) for sequence in processes.share(batch)
+            ):
                 raise
             budget //= 2
             loaded.model.zero_grad(set_to_none=True)
@@ -182,7 +187,7 @@ def _add_gradients(loaded: LoadedModel, batch: list[Encoded], budget: int, mixed
 @torch.no_grad()
 def mean_loss(loaded: LoadedModel, sequences: list[Encoded], budget: int, mixed: bool = False) -> float:
     """Mean negative log-likelihood (nats) of the sequences' label tokens."""
-    processes = Processes()
+    processes = Processes(in_step=is_sharded(loaded.model))
     total = 0.0
     was_training = loaded.model.training
     loaded.model.eval()
@@ -191,7 +196,23 @@ def mean_loss(loaded: LoadedModel, sequences: list[Encoded], budget: int, mixed:
             states = predicting_states(loaded.model, micro)
             total -= float(log_likelihoods(loaded.model, states, micro.targets).sum())
     loaded.model.train(was_training)
+    let_go(loaded.model)
     return processes.total(total) / counts(sequences)["label_tokens"]
+
+
+def _in_step(loaded: LoadedModel, batch: list[Encoded], budget: int) -> Iterator[tuple[Batch, float]]:
+    """This process's micro-batches, each with what its loss is divided by: the step's label tokens.
+
+    Where processes hold parts of the weights, those with fewer micro-batches than others compute one again for nothing.
+    """
+    processes, labels = Processes(), counts(batch)["label_tokens"]
+    for micro in _micro_batches(loaded, processes.share(batch), budget):
+        yield micro, labels
+    if is_sharded(loaded.model):
+        shares = [batch[index :: processes.count] for index in range(processes.count)]
+        made = [sum(1 for _ in by_length([len(one.ids) for one in share], budget)) for share in shares]
+        for _ in range(max(made) - made[processes.index]):
+            yield next(_micro_batches(loaded, batch[:1], budget)), math.inf
 
 
 def _micro_batches(loaded: LoadedModel, sequences: list[Encoded], budget: int) -> Iterator[Batch]:
@@ -250,6 +271,6 @@ def _note(progress: Progress, loss: float, training: Training, model: Any) -> No
     if progress.best_loss is None or loss < progress.best_loss:
         progress.best_loss, progress.since_best = loss, 0
         if training.keep == "best":
-            progress.best = {name: parameter.detach().cpu().clone() for name, parameter in trainable(model)}
+            progress.best = {name: whole(parameter.detach()).cpu().clone() for name, parameter in trainable(model)}
     else:
         progress.since_best += 1

@@ -165,6 +165,8 @@ def test_merged_at_four_bits_it_is_the_merged_model_quantized_and_close_to_it(me
     found, before = logits(model), logits(plain(whole))
     torch.testing.assert_close(found, logits(load_model(str(whole), "float32", FourBit(), device="cpu").model))
     assert 1e-3 < (found - before).norm() / before.norm() < 0.3
+    with pytest.raises(SlimnbError, match="stored to compute in float32: add --dtype float32"):
+        load_model(str(packed), "bfloat16", device="cpu")
 
 
 def test_four_bit_weights_are_written_as_they_were_quantized(finished: Run, tmp_path: Path, tiny: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 import slimnb.epochs
 import slimnb.train
@@ -231,3 +231,22 @@ def test_a_training_ends_at_about_so_many_label_tokens(label_tokens: int, steps:
     rows = [Encoded([1] * (8 + i % 2), 4) for i in range(12)]  # 4 and 5 label tokens
     training = Training(data="x", label_tokens=label_tokens, batch_size=9, learning_rate=1e-3)
     assert step_count(training, rows) == steps
+
+
+def test_a_validation_leaves_four_bit_weights_as_they_were_quantized(tmp_path: Path, tiny: LoadedModel) -> None:
+    """bitsandbytes packs 4-bit weights of whole blocks, and rounds their scales, when they first infer on a CPU."""
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(vocab_size=259, **sizes)).save_pretrained(tmp_path)
+    tiny.tokenizer.save_pretrained(tmp_path)
+    loaded = add_lora(load_model(str(tmp_path), "bfloat16", FourBit(), device="cpu"), Lora(rank=4), seed=0)
+    weights = [p for p in loaded.model.parameters() if hasattr(p, "quant_state")]
+    before = [(weight.data.clone(), weight.quant_state.absmax.clone()) for weight in weights]
+    found = steps_of(loaded, settings(steps=20, validation=0.25), mixed_precision=True)
+    assert sum(step.validation_loss is not None for step in found) == 10
+    assert len(weights) == 14
+    for weight, (values, scales) in zip(weights, before, strict=True):
+        assert not getattr(weight.quant_state, "packing_format_for_cpu", False)
+        assert torch.equal(weight.data, values) and torch.equal(weight.quant_state.absmax, scales)
+    first = loaded.model.base_model.model.model.layers[0].self_attn.q_proj.lora_B["default"].weight
+    assert first.abs().max() > 0  # the gradient came through all weights above
