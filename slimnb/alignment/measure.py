@@ -17,7 +17,7 @@ from slimnb.tokens import Encoded, encode_pair
 from slimnb.train import tokenize
 from slimnb.training_sets import Example, render
 
-ROWS = 64
+ROWS = 32
 """Rows of each training set and items of each benchmark, unless the user says otherwise."""
 WITHOUT_A_MODEL: dict[str, Callable[[list[Example], list[Example]], float]] = {
     "lexical": texts.lexical, "format": texts.form,

@@ -49,12 +49,20 @@ def gradient(loaded: LoadedModel, sequences: list[Encoded], advance: Advance) ->
 
     Of a fresh adapter only B's is not 0: s dL/dW A^T, the gradient of the weights seen through a random A.
     """
+    from peft.helpers import disable_input_dtype_casting
+
     labels = sum(len(one.ids) - one.boundary for one in sequences)
+    mixed = loaded.model.dtype == torch.bfloat16
     loaded.model.zero_grad(set_to_none=True)
     for places in by_length([len(one.ids) for one in sequences], TOKEN_BUDGET[loaded.device.type]):
         rows = [causal_row(sequences[i].ids, sequences[i].boundary) for i in places]
         batch = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
-        backward_cross_entropy(loaded.model, predicting_states(loaded.model, batch), batch.targets, labels)
+        # As in training, where it is faster than PEFT's own casting.
+        with (
+            disable_input_dtype_casting(loaded.model, active=mixed),
+            torch.autocast(loaded.device.type, torch.bfloat16, enabled=mixed),
+        ):
+            backward_cross_entropy(loaded.model, predicting_states(loaded.model, batch), batch.targets, labels)
         advance(len(places))
     parts = [part.grad.flatten().float().cpu() for _, part in trainable(loaded.model) if part.grad is not None]
     loaded.model.zero_grad(set_to_none=True)

@@ -62,7 +62,7 @@ def form(training: list[Example], benchmark: list[Example]) -> float:
     """1 less the mean distance between the two sets' prompts and answers over MEASURES and SHAPES; 1 is the same form.
 
     Distances are between 0 and 1 and need no scale: of numbers the Kolmogorov-Smirnov statistic, of shapes the total
-    variation. Two samples of 64 rows of one set differ by about 0.1.
+    variation. Two samples of one set differ a little, by chance.
     """
     distances = []
     for measure in MEASURES.values():

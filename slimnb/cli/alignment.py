@@ -15,7 +15,7 @@ def alignment(
     ],
     benchmarks: Benchmarks,
     model: Annotated[str, typer.Option("--model", help="The model that would be trained.")] = "smollm2-135m",
-    rows: Annotated[int, typer.Option("--rows", min=2, help="Rows and items to look at, of each set.")] = 64,
+    rows: Annotated[int, typer.Option("--rows", min=2, help="Rows and items to look at, of each set.")] = 32,
     shots: Annotated[int, typer.Option("--shots", min=0, help="Worked examples before each item.")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Which rows are drawn.")] = 0,
     predictors: Annotated[

@@ -180,12 +180,13 @@ def _with_variants(tuned: list[FineTune]) -> Iterable[FineTune]:
 
 
 def _difference(main: RunFolder, other: RunFolder) -> str:
-    differing = {
-        field.removeprefix("lora.").removeprefix("training.").replace("_", " "): value
-        for field, (_, value) in config_difference(main, other).items()
-        if field != "seed"
-    }
-    return ", ".join(f"{field} {_plain(value)}" for field, value in differing.items())
+    differing = {name: values for name, values in config_difference(main, other).items() if name != "seed"}
+    if {"lora.rank", "lora.alpha"} <= differing.keys():
+        (rank, own_rank), (alpha, own_alpha) = differing["lora.rank"], differing["lora.alpha"]
+        if alpha * own_rank == own_alpha * rank:  # one choice, the rank, and the scale goes with it
+            del differing["lora.alpha"]
+    said = {name.rpartition(".")[2].replace("_", " "): value for name, (_, value) in differing.items()}
+    return ", ".join(f"{name} {_plain(value)}" for name, value in said.items())
 
 
 def _plain(value: object) -> str:
