@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.widgets import say
 
-EVERYWHERE = ("study", "teach")
+EVERYWHERE = ("study", "teach", "figures")
 """What another study does not put back."""
 
 # Of st.session_state: what the address asks for on this page, what this session chose, and what the page shows.

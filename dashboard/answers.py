@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from dashboard.computed import changes, compared
 from dashboard.saved import SavedRun
-from dashboard.widgets import rows_of
 from dashboard.wording import as_good, points, spent, verdict
 from slimnb.figures import labels, scores_frame
+from slimnb.figures.drawing import rows_of
 from slimnb.guard import config_difference
+from slimnb.training_sets import made_for
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _which_items(rows: list[Any], names: dict[str, str], bases: list[str]) -> An
 
 
 def _target(row: Any) -> bool:
-    """Whether the run was trained for this benchmark: on the data set of its name."""
-    return isinstance(row.training_set, str) and Path(row.training_set).name == row.benchmark
+    """Whether the run was trained for this benchmark: on a set in whose form it asks."""
+    return isinstance(row.training_set, str) and made_for(row.training_set) == row.benchmark
 
 
 def _one_recipe(lora: SavedRun, qlora: SavedRun) -> bool:

@@ -8,15 +8,14 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # streamlit puts only this file's directory there
 
 from dashboard import address
+from dashboard.pages import PAGES
 from dashboard.store import look
 from dashboard.widgets import say
 
 # No icons: Streamlit makes a page's icon its favicon, which browsers would fetch from Google.
-PAGES = ("overview", "runs", "compare", "items", "training", "cost", "imports")
-
 st.set_page_config(page_title="slimnb", layout="wide")
-page = st.navigation([st.Page(f"views/{name}.py", title=name.capitalize(), default=name == "overview")
-                      for name in PAGES])  # fmt: skip
+page = st.navigation([st.Page(f"views/{name}.py", title=title, default=name == "overview")
+                      for name, title in PAGES.items()])  # fmt: skip
 store = look()
 address.begin()
 st.title(page.title)
@@ -25,6 +24,8 @@ if store.by_study or page.title == "Imports":
         if store.by_study:
             address.choose_study(list(store.by_study))
         address.choose_switch("Teach", "teach", help="A sentence under each figure on how to read it.")
+        address.choose("Save figures as", ["SVG", "PNG"], "figures", write=False,
+                       help="What the camera above a figure saves.")  # fmt: skip
     page.run()
     address.settle()
 else:

@@ -8,14 +8,17 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard.saved import SavedRun
+from dashboard.saved import SavedRun, changed
 from dashboard.store import options
+from slimnb.anatomy import Anatomy
+from slimnb.anatomy.record import FILE as ANATOMY
 from slimnb.comparison import MARGIN, Comparison, compare_all
 from slimnb.config import METHODS
 from slimnb.data import data_directory
 from slimnb.drilldown import Texts, items_frame, texts
 from slimnb.errors import SlimnbError
 from slimnb.frames import differences_frame
+from slimnb.gains import gains_frame
 from slimnb.guard import costs_differ_in
 
 MOST_SHOWN = 12
@@ -40,6 +43,23 @@ def compared(runs: Sequence[SavedRun], margin: float = MARGIN) -> tuple[list[Com
 def changes(runs: Sequence[SavedRun]) -> pd.DataFrame:
     """`differences_frame` of the runs: each trained one against base."""
     return _changes(_state(runs), runs)
+
+
+def gained(runs: Sequence[SavedRun]) -> pd.DataFrame:
+    """`gains_frame` of the runs: each fine-tune against its base on every benchmark, seeds together."""
+    return _gained(_state(runs), runs)
+
+
+def anatomies(runs: Sequence[SavedRun]) -> tuple[dict[str, Anatomy], list[str]]:
+    """The stored anatomies by run, and why one cannot be read."""
+    found, broken = {}, []
+    for run in runs:
+        try:
+            if anatomy := _anatomy((run.path, changed(run.path / ANATOMY)), run):
+                found[run.path.name] = anatomy
+        except SlimnbError as error:
+            broken.append(str(error))
+    return found, broken
 
 
 def cost_notes(runs: Sequence[SavedRun]) -> list[str]:
@@ -84,6 +104,16 @@ def _compared(state: object, margin: float, _runs: Sequence[SavedRun]) -> tuple[
 @st.cache_resource(ttl=600, max_entries=50, show_spinner=False)
 def _changes(state: object, _runs: Sequence[SavedRun]) -> pd.DataFrame:
     return differences_frame(_runs)
+
+
+@st.cache_resource(ttl=600, max_entries=20, show_spinner="Comparing every fine-tune with its base")
+def _gained(state: object, _runs: Sequence[SavedRun]) -> pd.DataFrame:
+    return gains_frame(_runs)
+
+
+@st.cache_resource(ttl=600, max_entries=50, show_spinner=False)
+def _anatomy(state: object, _run: SavedRun) -> Anatomy | None:
+    return _run.anatomy()
 
 
 @st.cache_resource(ttl=600, max_entries=20, show_spinner=False)

@@ -18,7 +18,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel
 
+from slimnb.alignment import Alignment, read_alignment
+from slimnb.alignment.record import FILE as ALIGNMENT
+from slimnb.anatomy import Anatomy, read_anatomy
+from slimnb.anatomy.record import FILE as ANATOMY
 from slimnb.errors import SlimnbError
 from slimnb.figures import CURVES
 from slimnb.records import Contamination
@@ -30,6 +35,7 @@ LARGEST_LOG = 40_000_000
 """Bytes of a training log: more than a hundred thousand steps."""
 LARGEST_TABLE = 200_000_000
 """Bytes of a benchmark's items."""
+MOST_MATRICES = 10_000
 MOST_ITEMS = 200_000
 """Rows of a benchmark; HellaSwag's 10,042 are the most that slimnb knows."""
 TOO_LARGE = re.compile(r'(?<!\\)":-?(\d{16}|[\d.]+[eE]\+?\d\d)')
@@ -58,11 +64,7 @@ class SavedRun(RunFolder):
         run.stamp = stamp
         for result in run.record.scores.values():
             result.subjects = {}  # no page shows them, and they are nine tenths of a record's memory
-        try:
-            written = [run.record.model_dump_json(), run.config.model_dump_json()]
-        except ValueError as error:
-            raise SlimnbError(f"{path}: holds half a character, which is no text") from error
-        if any(map(TOO_LARGE.search, written)):
+        if any(TOO_LARGE.search(_is_text(one, path)) for one in (run.record, run.config)):
             raise SlimnbError(f"{path}: holds a number that is larger than any run's")
         return run
 
@@ -113,6 +115,15 @@ class SavedRun(RunFolder):
         self._checked(LARGEST_RECORD, "eval", benchmark, "contamination.json")
         return super().contamination(benchmark)
 
+    def anatomy(self) -> Anatomy | None:
+        """What `slimnb anatomy` stored; None where it was not called."""
+        path = self._checked(LARGEST_LOG, ANATOMY)
+        if found := read_anatomy(self.path):
+            _is_text(found, path)
+            if any(abs(number) > MOST_MATRICES for number in (len(found.matrices), *(m.layer for m in found.matrices))):
+                raise SlimnbError(f"{path}: more matrices or layers than any model has")
+        return found
+
     def _checked(self, largest: int, *parts: str) -> Path:
         path = self.path.joinpath(*parts)
         if os.path.lexists(path):
@@ -120,9 +131,24 @@ class SavedRun(RunFolder):
         return path
 
 
+def stored_alignment(study: Path) -> Alignment | None:
+    """What `slimnb alignment` stored with a study; None where it was not called.
+
+    Raises:
+        SlimnbError: it leads out of the runs directory, is too large, or is no such file.
+    """
+    path = study / ALIGNMENT
+    if not os.path.lexists(path):
+        return None
+    check(path, study.parent, LARGEST_RECORD)
+    if found := read_alignment(study):
+        _is_text(found, path)
+    return found
+
+
 def stamp_of(folder: Path | str) -> Stamp:
     """Changes whenever a run's record does: files are replaced, and written in an order that ends with run.json."""
-    return tuple(_changed(f"{folder}/{name}") for name in RECORDS)
+    return tuple(changed(f"{folder}/{name}") for name in RECORDS)
 
 
 def check(path: Path, root: Path, largest: int) -> None:
@@ -145,9 +171,18 @@ def check(path: Path, root: Path, largest: int) -> None:
         raise SlimnbError(f"{path}: {found.st_size / 1e6:.0f} MB is more than the {largest / 1e6:.0f} MB that are read")
 
 
-def _changed(place: str) -> tuple[int, int, int] | None:
+def _is_text(found: BaseModel, path: Path) -> str:
+    """What was read, as JSON."""
     try:
-        found = os.stat(place)  # noqa: PTH116 - ten thousand paths at each look
+        return found.model_dump_json()
+    except ValueError as error:
+        raise SlimnbError(f"{path}: holds half a character, which is no text") from error
+
+
+def changed(place: Path | str) -> tuple[int, int, int] | None:
+    """Another value is another state of the file; None where there is none."""
+    try:
+        found = Path(place).stat()
     except (OSError, ValueError):
         return None  # gone since it was listed, or never there: reading says so
     return found.st_mtime_ns, found.st_size, found.st_ino

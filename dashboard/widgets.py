@@ -5,6 +5,7 @@ Text of run files and data sets goes through `say` and `table` alone, which draw
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,15 @@ from dashboard.wording import HOW_TO_READ
 from slimnb.exports import to_latex, to_markdown
 from slimnb.figures import NO_TEXT
 
+HOMES = {
+    "slimnb": ["compare_all"],
+    "slimnb.alignment": ["read_alignment"],
+    "slimnb.anatomy": ["anatomy_frame"],
+    "slimnb.frames": ["comparisons_frame", "cost_frame", "curves_frame", "differences_frame", "predictions_frame",
+                      "scores_frame"],
+    "slimnb.gains": ["alignment_frame", "gains_frame", "plane_frame"],
+}  # fmt: skip
+"""Where a notebook finds what makes the frames."""
 LONGEST = 4000
 """Characters of one text; a page is no place for more."""
 MOST_COLUMNS = 60
@@ -35,16 +45,49 @@ def clean(text: Any) -> str:
     return NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", shown)
 
 
-def chart(figure: go.Figure, reading: str, key: str | None = None) -> None:
-    """A figure with its text alternative; `reading` says in wording.HOW_TO_READ how to read it."""
+def chart(
+    draw: Callable[..., go.Figure], frame: pd.DataFrame, reading: str, runs: Sequence[Any], made: str, *,
+    key: str | None = None, **choices: Any,
+) -> None:  # fmt: skip
+    """Draw a frame by a function of slimnb.figures, with its text alternative and the lines that draw it elsewhere.
+
+    Args:
+        reading: its name in wording.HOW_TO_READ.
+        runs: from which `made`, a Python expression, makes the frame in a notebook; it may speak of `runs`.
+        choices: what `draw` takes beside the frame.
+    """
+    figure = draw(frame, **choices)
     layout: Any = figure.layout
     said = clean(layout.meta["alt"])
-    saved = {"format": "svg", "filename": f"slimnb-{reading}"}
+    form = str(st.session_state.get("figures", "SVG")).lower()
+    saved = {"format": form, "filename": f"slimnb-{reading}", "scale": 2 if form == "png" else 1}
     st.plotly_chart(figure, alt=said, key=key, config={"displaylogo": False, "toImageButtonOptions": saved})
     if st.session_state.get("teach"):
         st.caption(HOW_TO_READ[reading])
-        with st.expander("The figure in words"):
-            say(said)
+    with st.expander("This figure in words and in Python"):
+        say(said)
+        if runs:
+            st.code(in_a_notebook(draw.__name__, runs, made, choices), language="python")
+
+
+def in_a_notebook(draw: str, runs: Sequence[Any], made: str, choices: Mapping[str, Any]) -> str:
+    """The Python lines that draw a figure from saved runs."""
+    places = {home: [name for name in names if re.search(rf"\b{name}\b", made)] for home, names in HOMES.items()}
+    places["slimnb"] = sorted([*places["slimnb"], "find"])
+    places["slimnb.figures"] = [draw]
+    given = "".join(f", {name}={value!r}" for name, value in choices.items() if value is not None)
+    return "\n".join(
+        [
+            "from pathlib import Path",
+            "",
+            *(f"from {home} import {', '.join(names)}" for home, names in sorted(places.items()) if names),
+            "",
+            f"study = Path({str(runs[0].path.parent)!r})",
+            f"names = {[run.path.name for run in runs]}",
+            "runs = [find(study, str(study / name)) for name in names]",
+            f"{draw}({made}{given})",
+        ]
+    )
 
 
 def table(
@@ -63,53 +106,28 @@ def table(
     )
 
 
-def downloads(
-    frame: pd.DataFrame, name: str, key: str, record: Callable[[], str] | None = None, papers: bool = False
-) -> None:
-    """Buttons that save what is on the screen: CSV, JSON, and for a paper's table Markdown and LaTeX."""
-    forms: dict[str, tuple[str, Any]] = {
-        "CSV": ("text/csv", lambda: frame.to_csv(index=False)),
-        "JSON": ("application/json", record or (lambda: frame.to_json(orient="records", indent=2))),
+def downloads(frame: pd.DataFrame, name: str, record: Callable[[], str] | None = None) -> None:
+    """Buttons that save what is on the screen, as data and as a paper's table.
+
+    Args:
+        record: JSON that holds more than the frame.
+    """
+    forms: dict[str, tuple[str, str, Callable[[], str]]] = {
+        "CSV": ("csv", "text/csv", lambda: frame.to_csv(index=False)),
+        "JSON": ("json", "application/json", record or (lambda: str(frame.to_json(orient="records", indent=2)))),
+        "Markdown": ("md", "text/markdown", lambda: to_markdown(frame)),
+        "LaTeX": ("tex", "text/x-tex", lambda: to_latex(frame)),
     }
-    if papers:
-        forms |= {
-            "Markdown": ("text/markdown", lambda: to_markdown(frame)),
-            "LaTeX": ("text/x-tex", lambda: to_latex(frame)),
-        }
     with st.container(horizontal=True):
-        for form, (mime, make) in forms.items():
-            ending = {"Markdown": "md", "LaTeX": "tex"}.get(form, form.lower())
-            st.download_button(
-                form, make, f"{name}.{ending}", mime, key=f"{key}-{form}", on_click="ignore", icon=":material/download:"
-            )
-
-
-def in_a_notebook(runs: Sequence[Any], figure: str) -> None:
-    """The Python lines that draw the figure from the same runs."""
-    made = f"{figure.removeprefix('training_')}_frame"
-    lines = [
-        "from pathlib import Path",
-        "",
-        "from slimnb import find",
-        f"from slimnb.figures import {figure}, {made}",
-        "",
-        f"names = {[run.path.name for run in runs]}",
-        f"runs = [find(Path({str(runs[0].path.parents[1])!r}), name) for name in names]",
-        f"{figure}({made}(runs))",
-    ]
-    with st.expander("The Python lines for a notebook"):
-        st.code("\n".join(lines), language="python")
+        for form, (ending, mime, make) in forms.items():
+            st.download_button(form, make, f"{name}.{ending}", mime, key=f"{name}-{form}", on_click="ignore",
+                               icon=":material/download:")  # fmt: skip
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """A frame's rows for `table`."""
     names = [str(name) for name in frame]
     return [dict(zip(names, row, strict=True)) for row in frame.itertuples(index=False, name=None)]
-
-
-def rows_of(frame: pd.DataFrame) -> list[Any]:
-    """A frame's rows, with their columns as attributes."""
-    return list(frame.itertuples())
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -35,6 +35,23 @@ HOW_TO_READ = {
     "questions: for that look at the scores. With smoothing the pale line is what was measured.",
     "cost": "Up is better and left is cheaper. The dotted line joins the runs that no other beats in both; two points "
     "whose lines overlap are not told apart by their scores.",
+    "predicted": "A point is one training. On the diagonal the prediction is exact; in the grey band it misses by less "
+    "than a fifth. Below the band more memory was taken than foreseen.",
+    "gains": "A cell is the change of a benchmark (column) by training on a set (row), in points. Blue gained, orange "
+    "lost; grey cells are not resolved with so many items, which is not the same as no change. A frame marks what the "
+    "training set was made for.",
+    "alignment": "The darker, the nearer the training set is to the benchmark in this predictor's eyes, before "
+    "anything was trained. If it foresees well, dark cells here are blue cells above.",
+    "retention": "Up is more gained on what was trained for, left is more lost on average over the other benchmarks. "
+    "The upper right corner learns without forgetting; a line across 0 is not resolved.",
+    "spectra": "How fast the update's singular values fall: a steep line is an update of few directions, whatever rank "
+    "it was allowed. The line is the median over matrices, the band their range.",
+    "by_layer": "Where in the model training did most: the line is the median over a layer's matrices, the band their "
+    "range.",
+    "intruders": "Leading singular vectors of the trained matrix that point where none of the original's does. Further "
+    "right the test is stricter, so every line rises; LoRA's usually lies above full fine-tuning's.",
+    "quantization": "What rounding the weights to 4 bits changes, of their size, before any training. Open markers are "
+    "with double quantization, which should change next to nothing.",
     "items": "Confidence is the right answer's share of the probability of all choices. It can move far without the "
     "answer changing, and an answer can change by a hair: a run of another seed would break other items.",
 }

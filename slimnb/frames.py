@@ -6,11 +6,14 @@ One row is a score, a change, an optimizer step or a run's cost. Frames hold pro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from slimnb.comparison import Comparison, compare_pair
+from slimnb.documents import read_json
+from slimnb.errors import SlimnbError
 from slimnb.runs import RunFolder
 
 _IDENTITY = ["run", "method", "training_set", "benchmark", "refused"]
@@ -23,7 +26,7 @@ def scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     for run in runs:
         for benchmark, result in run.record.scores.items():
             named = {"benchmark": benchmark, "metric": result.primary, "chance": result.chance}
-            rows.append(_identity(run) | named | dict(result.score))
+            rows.append(identity(run) | named | dict(result.score))
     return pd.DataFrame(rows)
 
 
@@ -33,7 +36,7 @@ def pair_frame(first: RunFolder, second: RunFolder) -> pd.DataFrame:
     done, refused = compare_pair(first, second, benchmarks)
     found = {one.benchmark: _change(one) for one in done}
     rows = [
-        {**_identity(second), "benchmark": benchmark, "refused": refused.get(benchmark), **found.get(benchmark, {})}
+        {**identity(second), "benchmark": benchmark, "refused": refused.get(benchmark), **found.get(benchmark, {})}
         for benchmark in benchmarks
     ]
     return pd.DataFrame(rows).reindex(columns=[*_IDENTITY, *_CHANGE])
@@ -43,7 +46,7 @@ def comparisons_frame(done: Sequence[Comparison], runs: Sequence[RunFolder]) -> 
     """`compare_all`'s comparisons as rows like `pair_frame`'s; seeds taken together go by their first run."""
     known = {run.record.id: run for run in runs}
     rows = [
-        {**_identity(known[one.second.runs[0]]), "benchmark": one.benchmark, "refused": None, **_change(one)}
+        {**identity(known[one.second.runs[0]]), "benchmark": one.benchmark, "refused": None, **_change(one)}
         for one in done
     ]
     return pd.DataFrame(rows).reindex(columns=[*_IDENTITY, *_CHANGE])
@@ -69,19 +72,40 @@ def curves_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
             if {"tokens", "seconds"} <= set(log.columns):
                 took = log["seconds"].diff().fillna(log["seconds"])
                 log["tokens_per_second"] = log["tokens"] / took.where(took > 0)
-            logs.append(log.assign(**_identity(run)))
+            logs.append(log.assign(**identity(run)))
     return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
 
 
 def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """`scores_frame` and what each run took. Peak memory is training's, or scoring's where nothing was trained."""
+    """`scores_frame` and what each run took. Peak memory is training's, or scoring's where nothing was trained.
+
+    saved_bytes are the tensors that a run leaves to keep: an adapter's in float32, after full fine-tuning all weights.
+    """
     rows = []
     for run in runs:
         costs, training = run.record.costs, run.config.training
         spent = costs.model_dump() | {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "batch_size": None}
         spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
+        spent["saved_bytes"] = _saved_bytes(run)
         rows += [row | spent for row in scores_frame([run]).to_dict("records")]
     return pd.DataFrame(rows)
+
+
+def predictions_frame(measured: Path) -> pd.DataFrame:
+    """One row a training whose peak memory was predicted and measured: what `tests/perf/memory.py` writes.
+
+    Returns:
+        model, method, length, rows, checkpointing, predicted_bytes, measured_bytes.
+
+    Raises:
+        SlimnbError: the file cannot be read, or is another one.
+    """
+    columns = ["model", "method", "length", "rows", "checkpointing", "predicted_bytes", "measured_bytes"]
+    fields = read_json(measured)
+    cells = fields.get("cells") if isinstance(fields, dict) else None
+    if not isinstance(cells, list) or any(not isinstance(cell, dict) or not {*columns} <= {*cell} for cell in cells):
+        raise SlimnbError(f"{measured}: not a file of predicted and measured memory")
+    return pd.DataFrame([{name: cell[name] for name in columns} for cell in cells], columns=columns)
 
 
 def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
@@ -94,9 +118,20 @@ def pareto(costs: Sequence[float], scores: Sequence[float]) -> list[bool]:
     return [point in front for point in zip(costs, scores, strict=True)]
 
 
-def _identity(run: RunFolder) -> dict[str, str | None]:
+def identity(run: RunFolder) -> dict[str, str | None]:
+    """The columns by which figures tell runs apart."""
     training = run.config.training
     return {"run": run.path.name, "method": run.config.method, "training_set": training.data if training else None}
+
+
+def _saved_bytes(run: RunFolder) -> int | None:
+    costs, lora = run.record.costs, run.config.lora
+    if run.config.method == "base":
+        return 0
+    if lora is None:
+        return costs.weights_bytes
+    doubled = 2 if lora.init == "pissa" else 1  # saved as the difference from where it began: see slimnb.pissa
+    return costs.trainable_parameters and 4 * doubled * costs.trainable_parameters
 
 
 def _change(one: Comparison) -> dict[str, Any]:

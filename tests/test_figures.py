@@ -246,7 +246,7 @@ def test_the_legend_names_each_method_once():
 
 
 def test_names_from_runs_are_never_read_as_html():
-    evil = "<a href='http://x'>y</a>"
+    evil = '<a href="http:x">y<b>'
     figures = [
         scores(scored().assign(benchmark=evil, metric=evil)),
         differences(changed().assign(benchmark=evil)),

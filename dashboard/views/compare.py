@@ -11,7 +11,7 @@ from dashboard.address import choose, choose_number, choose_several, here
 from dashboard.computed import compared, cost_notes, notable
 from dashboard.saved import SavedRun
 from dashboard.store import the_runs
-from dashboard.widgets import chart, downloads, in_a_notebook, records, say, table
+from dashboard.widgets import chart, downloads, records, say, table
 from dashboard.wording import setting
 from slimnb.comparison import Comparison, config_difference
 from slimnb.exports import comparison_frame, comparison_record
@@ -45,12 +45,11 @@ def page() -> None:
     elif not done:
         st.warning("Not compared: these runs were not scored on the same benchmark.")
     _changes(chosen, done, margin / 100)
-    chart(scores(scores_frame(chosen)), "scores")
+    chart(scores, scores_frame(chosen), "scores", chosen, "scores_frame(runs)")
     if done:
         st.page_link("views/items.py", label="The items that changed", icon=":material/quiz:",
                      query_params=here(first=first, second=others[0]))  # fmt: skip
     _differ_in(chosen)
-    in_a_notebook(chosen, "scores")
 
 
 def _changes(chosen: Sequence[SavedRun], done: list[Comparison], margin: float) -> None:
@@ -58,19 +57,24 @@ def _changes(chosen: Sequence[SavedRun], done: list[Comparison], margin: float) 
     against = [one for one in done if one.first.runs[0] == chosen[0].record.id]
     methods = [run.config.method for run in chosen]
     as_good = methods[0] == "lora" and set(methods[1:]) == {"qlora"}  # the question is equivalence
-    figure = differences(comparisons_frame(against, chosen), "Change against the first", margin if as_good else None)
-    chart(figure, "equivalence" if as_good else "differences", key="against")
+    made = f"comparisons_frame([one for one in compare_all(runs, {margin:g})[0] if {{}}], runs)"
+    is_against = "one.first.runs[0] == runs[0].record.id"
+    chart(
+        differences, comparisons_frame(against, chosen), "equivalence" if as_good else "differences", chosen,
+        made.format(is_against), key="against", title="Change against the first", margin=margin if as_good else None,
+    )  # fmt: skip
     if between := [one for one in done if one not in against]:
         chart(
-            differences(comparisons_frame(between, chosen), "QLoRA against LoRA", margin), "equivalence", key="between"
-        )
+            differences, comparisons_frame(between, chosen), "equivalence", chosen,
+            made.format(is_against.replace("==", "!=")), key="between", title="QLoRA against LoRA", margin=margin,
+        )  # fmt: skip
     if not done:
         return
     frame = comparison_frame(done)
     shown = sorted(frame.columns, key=lambda name: name in BEHIND)  # as the export has it, the telling ones first
     table(records(frame.reindex(columns=shown)), "Scores of both sides and their paired difference")
     whole = [comparison_record(one) for one in done]
-    downloads(frame, "comparison", "comparison", lambda: json.dumps(whole, indent=2), papers=True)
+    downloads(frame, "comparison", lambda: json.dumps(whole, indent=2))
     st.caption(
         "Intervals are 95%. Fixed: wrong in the first, right in the second. Broken: the other way round. p: McNemar's "
         "exact test, Holm-corrected over the benchmarks of a pair. Resolvable: the change that so many items show in 4 "

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.address import choose, choose_several
 from dashboard.computed import cost_notes, notable
-from dashboard.store import the_runs
-from dashboard.widgets import chart, in_a_notebook, rows_of, say, table
+from dashboard.store import REPOSITORY, the_runs
+from dashboard.widgets import chart, downloads, say, table
 from dashboard.wording import score_cell
-from slimnb.figures import COSTS, METHOD_STYLE, cost, cost_frame
+from slimnb.errors import SlimnbError
+from slimnb.figures import COSTS, METHOD_STYLE, cost, cost_frame, predicted_memory, predictions_frame
+from slimnb.figures.drawing import rows_of
+
+MEASURED = REPOSITORY / "data" / "perf" / "memory.json"
+FORMATS = {"peak memory (GB)": "%.2f", "training time (min)": "%.1f", "trained parameters": "localized",
+           "kept (MB)": "%.1f", "batch size": "%d"}  # fmt: skip
 
 
 def page() -> None:
@@ -23,7 +30,7 @@ def page() -> None:
                        "benchmark")  # fmt: skip
     spent = cost_frame(runs)
     if not spent.empty:
-        columns = ["peak_bytes", "train_seconds", "trainable_parameters", "batch_size"]
+        columns = ["peak_bytes", "train_seconds", "trainable_parameters", "batch_size", "saved_bytes"]
         spent = spent.astype(dict.fromkeys(columns, float))  # NaN where unknown
     if notes := cost_notes(runs):
         st.warning("Their costs do not compare the methods alone. They differ in:")
@@ -31,22 +38,34 @@ def page() -> None:
             say(note)
     for column, against in zip(st.columns(2) + st.columns(2), COSTS, strict=False):
         with column:
-            chart(cost(spent, against, benchmark), "cost", key=against)
-    rows = [row for row in rows_of(spent) if row.benchmark == benchmark]
-    table(
-        [
-            {"method": METHOD_STYLE[row.method].name, "score (%)": score_cell(row),
-             "peak memory (GB)": row.peak_bytes / 1e9, "training time (min)": row.train_seconds / 60,
-             "trained parameters": row.trainable_parameters, "batch size": row.batch_size, "run": row.run}
-            for row in rows
-        ],
-        "Score, memory, time and trained parameters of each run",
-        {"peak memory (GB)": "%.2f", "training time (min)": "%.1f", "trained parameters": "localized",
-         "batch size": "%d"},
-    )  # fmt: skip
-    st.caption("Peak memory is that of training; where nothing was trained, that of scoring.")
-    if runs:
-        in_a_notebook(runs, "cost")
+            chart(cost, spent, "cost", runs, "cost_frame(runs)", key=against, against=against, benchmark=benchmark)
+    rows = [
+        {"method": METHOD_STYLE[row.method].name, "score (%)": score_cell(row),
+         "peak memory (GB)": row.peak_bytes / 1e9, "training time (min)": row.train_seconds / 60,
+         "trained parameters": row.trainable_parameters, "kept (MB)": row.saved_bytes / 1e6,
+         "batch size": row.batch_size, "run": row.run}
+        for row in rows_of(spent) if row.benchmark == benchmark
+    ]  # fmt: skip
+    table(rows, "Score, memory, time, trained parameters and size of each run", FORMATS)
+    if rows:
+        downloads(pd.DataFrame(rows), "costs")
+    st.caption("Peak memory is that of training; where nothing was trained, that of scoring. Kept: the tensors of the "
+               "adapter in float32, after full fine-tuning all weights.")  # fmt: skip
+    _predicted()
+
+
+def _predicted() -> None:
+    """Of the trainings that the project measured for this, wherever they were run."""
+    if not MEASURED.is_file():
+        return
+    st.subheader("Is memory foreseen?")
+    try:
+        frame = predictions_frame(MEASURED)
+    except SlimnbError as error:
+        say(error)
+        return
+    chart(predicted_memory, frame, "predicted", [], "")
+    downloads(frame, "predicted-memory")
 
 
 page()

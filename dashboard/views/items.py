@@ -19,6 +19,7 @@ from dashboard.wording import HOW_TO_READ
 from slimnb.drilldown import CHANGES, SIDES, item_detail
 from slimnb.errors import SlimnbError
 from slimnb.guard import comparability
+from slimnb.training_sets import made_for
 
 POINTS = 100.0  # confidences are shown in percent, their changes in points
 
@@ -40,7 +41,7 @@ def page() -> None:
     if not shared:
         st.info("These two runs were not scored on the same benchmark.")
         return
-    trained_for = second.config.training.data if second.config.training else None
+    trained_for = made_for(second.config.training.data) if second.config.training else None
     with right:
         start = shared.index(trained_for) if trained_for in shared else 0
         benchmark = choose("Benchmark", shared, "benchmark", start)
@@ -104,7 +105,7 @@ def _listed(shown: pd.DataFrame, benchmark: str) -> None:
           on_select=partial(_open, list(frame["id"])), selection_mode="single-row")  # fmt: skip
     if st.session_state.get("teach"):
         st.caption(HOW_TO_READ["items"])
-    downloads(frame, f"items-{benchmark if benchmark.isidentifier() else 'benchmark'}", "items")
+    downloads(frame, f"items-{benchmark if benchmark.isidentifier() else 'benchmark'}")
 
 
 def _open(ids: list[str]) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from dashboard.address import here
 from dashboard.answers import answers
 from dashboard.computed import changes, notable
 from dashboard.store import the_runs
-from dashboard.widgets import chart, in_a_notebook, rows_of, say, table
+from dashboard.widgets import chart, downloads, say, table
 from dashboard.wording import WHERE_TO_LOOK, change_cell, score_cell
 from slimnb.figures import METHOD_STYLE, differences, scores, scores_frame
+from slimnb.figures.drawing import rows_of
 
 
 def page() -> None:
@@ -38,20 +40,18 @@ def page() -> None:
 
     changed, scored = changes(runs), scores_frame(runs)
     if not changed.empty:
-        chart(differences(changed), "differences")
-        in_a_notebook(runs, "differences")
-    chart(scores(scored), "scores")
+        chart(differences, changed, "differences", runs, "differences_frame(runs)")
+    chart(scores, scored, "scores", runs, "scores_frame(runs)")
     said = {(row.run, row.benchmark): change_cell(row) for row in rows_of(changed)}
     trained = {run.path.name: Path(run.config.training.data).name for run in runs if run.config.training}
-    table(
-        [
-            {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run),
-             "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k}/{row.n}",
-             "score (%)": score_cell(row), "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
-            for row in rows_of(scored)
-        ],
-        "Scores and changes against base, with 95% intervals",
-    )  # fmt: skip
+    rows = [
+        {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run), "benchmark": row.benchmark,
+         "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),
+         "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
+        for row in rows_of(scored)
+    ]  # fmt: skip
+    table(rows, "Scores and changes against base, with 95% intervals")
+    downloads(pd.DataFrame(rows), "scores")
     st.caption(
         "Intervals are 95%: Wilson's for a score, paired on the same items for a change. A change whose interval holds "
         "0 is not resolved with so many items."

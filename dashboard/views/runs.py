@@ -50,7 +50,7 @@ def page() -> None:
     if shown:
         rows = _rows(shown, [*columns, *(["study"] if everywhere and "study" not in columns else [])])
         table(rows, "The runs", {"peak memory (GB)": "%.2f"}, widths={"run": "large"})
-        downloads(pd.DataFrame(rows), "runs", "runs")
+        downloads(pd.DataFrame(rows), "runs")
     elif not runs:
         say("No run of this study can be read.")
     _broken()

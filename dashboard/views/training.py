@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.address import choose, choose_number, choose_several
 from dashboard.computed import notable
 from dashboard.store import the_runs
-from dashboard.widgets import chart, in_a_notebook, say
+from dashboard.widgets import chart, downloads, say
 from slimnb.errors import SlimnbError
 from slimnb.figures import CURVES, curves_frame, training_curves
 
@@ -38,9 +38,9 @@ def page() -> None:
     with right:
         help = "Weight of the past in a moving average; the pale line stays as measured."
         smoothing = choose_number("Smoothing", "smoothing", 0.0, 0.95, 0.0, 0.05, help=help)
-    chart(training_curves(log, column, smoothing), "curves")
-    if runs:
-        in_a_notebook(runs, "training_curves")
+    chart(training_curves, log, "curves", runs, "curves_frame(runs)", column=column, smoothing=smoothing)
+    if len(log):
+        downloads(log, "training")
 
 
 page()

@@ -13,8 +13,10 @@ import pytest
 from tests.browser.server import served
 from tests.conftest import ROOT
 
-CHROMIUM = Path("/usr/bin/chromium")
-SECONDS = 15_000  # milliseconds that a page may take on a busy machine
+SCREENSHOTS = ROOT / "build" / "screenshots"
+"""Kept by every run of these tests, and ignored by git."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SECONDS = 60_000  # milliseconds that a page may take on a busy machine
 
 # Nothing is still a grey place for what comes, and every figure has its lines.
 DRAWN = """() => !document.querySelector('[data-testid=stSkeleton]')
@@ -26,12 +28,20 @@ Open = Callable[..., Any]
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        found = find_chromium() or playwright.chromium.executable_path
+        if not Path(found).exists():
+            pytest.skip("no Chromium: `apt-get install chromium`, or name one in SLIMNB_CHROMIUM")
+        # Chromium's sandbox refuses root, as in containers; what is opened here comes from this machine alone.
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=found, args=options)
         yield browser
         browser.close()
+
+
+def find_chromium() -> str | None:
+    """A browser of the system's, as SLIMNB_CHROMIUM or the search path has it."""
+    return os.environ.get("SLIMNB_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="session")
@@ -79,19 +89,16 @@ def settled(page: Any) -> Any:
 
 
 @pytest.fixture
-def screenshot(tmp_path: Path) -> Callable[[Any, str], None]:
-    """Keep what is seen, the whole page, in tmp_path and in the directory that SLIMNB_SCREENSHOTS names."""
+def screenshot() -> Callable[[Any, str], None]:
+    """Keep what is seen, the whole page, in SCREENSHOTS."""
 
     def keep(page: Any, name: str) -> None:
         size = page.viewport_size
         height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
         page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(height, 5000))})
         page.wait_for_timeout(1000)  # figures are drawn anew for the larger window
-        path = tmp_path / f"{name}.png"
-        page.screenshot(path=path)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
         page.set_viewport_size(size)
-        if kept := os.environ.get("SLIMNB_SCREENSHOTS"):
-            Path(kept).mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, kept)
 
     return keep

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.browser.damage import EVIL, KINDS, SECRET, STUDY, damaged_runs
 from tests.conftest import MakeRun
-from tests.test_dashboard import PAGES, opened, texts
+from tests.dashboard.app import PAGES, opened, texts
 
 LISTED = {name: kind for name, kind in KINDS.items() if kind.page == "runs" and kind.reason}
 READ: list[str] = []

@@ -16,7 +16,7 @@ from tests.browser.conftest import Open, settled
 from tests.browser.damage import KINDS, STUDY, damaged_runs
 from tests.browser.server import served
 from tests.conftest import MakeRun
-from tests.test_dashboard import PAGES
+from tests.dashboard.app import PAGES, TITLES
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +52,7 @@ def shows(page: Any, *texts: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_opens(name: str, open_page: Open, reference: str, screenshot: Keep):
     page = open_page(f"{reference}/{'' if name == 'overview' else name}?study=reference")
-    assert page.locator("h1").first.inner_text() == name.capitalize()
+    assert page.locator("h1").first.inner_text() == TITLES[name]
     screenshot(page, f"{name}-light")
 
 

@@ -1,0 +1,46 @@
+"""The app under test: opening a page, and reading what it shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.pages import PAGES as TITLES
+from tests.conftest import ROOT
+
+APP = ROOT / "dashboard" / "app.py"
+PAGES = list(TITLES)
+EVIL = "<script>alert(1)</script> [link](http://example.org) :red[red] $x$ **bold**"
+
+Open = Callable[..., AppTest]
+
+
+def opened(page: str, runs: Path, monkeypatch: pytest.MonkeyPatch, *options: str, **address: Any) -> AppTest:
+    """A page of the app over a directory of runs, where nothing went wrong."""
+    monkeypatch.setattr("sys.argv", ["app.py", "--runs", str(runs), *options])
+    app = AppTest.from_file(APP, default_timeout=20)
+    app.run().switch_page(f"views/{page}.py")
+    app.query_params.update(address)
+    return checked(app.run())
+
+
+def checked(app: AppTest) -> AppTest:
+    assert [(one.value, *one.stack_trace) for one in app.exception] == []
+    return app
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(one.value for one in app.text)
+
+
+def figures(app: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(one.proto.spec) for one in app.get("plotly_chart")]
+
+
+def names(figure: dict[str, Any]) -> list[str]:
+    return [trace["name"] for trace in figure["data"]]
