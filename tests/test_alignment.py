@@ -142,8 +142,11 @@ def test_an_item_is_scored_as_the_benchmark_scores_it() -> None:
     sample = sample_benchmark(MATH, 4, 0)
     assert all(len(item.choices) == 1 for item in sample.items) and not sample.per_character
     item, row = sample.items[0], sample.examples[0]
-    assert row.completion == " " + item.choices[0] and row.prompt == item.prompt
+    assert row.completion == " " + item.choices[0] and row.prompt == item.question
     assert sample_benchmark(COMMONSENSE, 4, 0).per_character
+    behind = sample_benchmark(MATH, 4, 0, shots=2)
+    assert behind.items[0].prompt.endswith(item.prompt) and behind.items[0].prompt.count("Answer:") == 3
+    assert behind.examples == sample.examples and (behind.record.shots, sample.record.shots) == (2, 0)
 
 
 def test_everything_is_measured_and_said(everything: Alignment) -> None:

@@ -35,7 +35,7 @@ def align(
     *,
     data: Path | None = None,
     rows: int = ROWS,
-    shots: int = 0,
+    shots: int | None = None,
     seed: int = 0,
     predictors: Sequence[str] = tuple(PREDICTORS),
     dtype: Dtype = "bfloat16",
@@ -46,7 +46,8 @@ def align(
     Args:
         train_on: names of training sets or files of the user's.
         rows: drawn at random from each training set and from each benchmark's scored items.
-        shots: worked examples before each item; a run's default may be more, which costs more here.
+        shots: worked examples in front of an item when a rehearsal scores it, as a run has them; None takes each
+            benchmark's own number. The other predictors look at the bare question.
         columns: for a user's file; see `load_training_set`.
 
     Raises:
@@ -71,7 +72,7 @@ def align(
         sha256 = loaded.weights_sha256
         found |= _by_model(loaded, sets, asked, predictors, seed)
     return Alignment(
-        model=model, weights_sha256=sha256, dtype=dtype, seed=seed, shots=shots,
+        model=model, weights_sha256=sha256, dtype=dtype, seed=seed,
         training_sets={name: one.record for name, one in sets.items()},
         benchmarks={name: one.record for name, one in asked.items()},
         predictors=found,

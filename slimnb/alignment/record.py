@@ -34,6 +34,8 @@ class Sample(Record):
     """All its rows."""
     data_sha256: str
     """Over all of them."""
+    shots: int | None = None
+    """Of a benchmark: the worked examples in front of an item when its answers are scored."""
 
 
 class Predictor(Record):
@@ -54,8 +56,6 @@ class Alignment(Record):
     dtype: str
     seed: int
     """Of the choice of rows, and of the adapter where one is used."""
-    shots: int = 0
-    """Worked examples before each of the benchmarks' items."""
     training_sets: dict[str, Sample]
     benchmarks: dict[str, Sample]
     predictors: dict[str, Predictor]

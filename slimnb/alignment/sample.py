@@ -28,9 +28,9 @@ class TrainingSample:
 @dataclass(frozen=True)
 class BenchmarkSample:
     examples: list[Example]
-    """The items' prompts and right answers."""
+    """The items' questions and right answers, as a training row would have them: no worked examples in front."""
     items: list[ChoiceItem]
-    """The same to be scored; a generated answer as the only choice."""
+    """The items as they are scored; a generated answer as the only choice."""
     per_character: bool
     """Whether the benchmark's main metric divides an answer's log-likelihood by its length."""
     record: Sample
@@ -49,8 +49,10 @@ def sample_training_set(
     return TrainingSample(drawn, Sample(rows=len(drawn), of=len(loaded.examples), data_sha256=loaded.sha256))
 
 
-def sample_benchmark(name: str, rows: int, seed: int, data: Path | None = None, shots: int = 0) -> BenchmarkSample:
-    """`rows` items at random of a benchmark's scored split, asked behind `shots` worked examples.
+def sample_benchmark(
+    name: str, rows: int, seed: int, data: Path | None = None, shots: int | None = None
+) -> BenchmarkSample:
+    """`rows` items at random of a benchmark's scored split, behind `shots` worked examples or the benchmark's default.
 
     Raises:
         SlimnbError: see `get_benchmark` and `Benchmark.load`.
@@ -60,11 +62,11 @@ def sample_benchmark(name: str, rows: int, seed: int, data: Path | None = None, 
     drawn = _draw(questions.items, rows, seed)
     items = [
         item if isinstance(item, ChoiceItem)
-        else ChoiceItem(item.id, item.subject, item.prompt, (item.gold,), 0, item.joint)
+        else ChoiceItem(item.id, item.subject, item.prompt, (item.gold,), 0, item.joint, item.question)
         for item in drawn
     ]  # fmt: skip
-    examples = [Example(item.prompt, item.joint + item.choices[item.gold]) for item in items]
-    record = Sample(rows=len(drawn), of=len(questions.items), data_sha256=questions.data_sha256)
+    examples = [Example(item.question, item.joint + item.choices[item.gold]) for item in items]
+    record = Sample(rows=len(drawn), of=len(questions.items), data_sha256=questions.data_sha256, shots=questions.shots)
     return BenchmarkSample(examples, items, benchmark.primary == "acc_norm", record)
 
 

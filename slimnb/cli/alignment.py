@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from slimnb.cli.options import Benchmarks, DataDir, Json, column_names, names
+from slimnb.cli.options import Benchmarks, DataDir, Json, Shots, column_names, names
 from slimnb.cli.output import print_json, print_table, say
 
 
@@ -16,7 +16,7 @@ def alignment(
     benchmarks: Benchmarks,
     model: Annotated[str, typer.Option("--model", help="The model that would be trained.")] = "smollm2-135m",
     rows: Annotated[int, typer.Option("--rows", min=2, help="Rows and items to look at, of each set.")] = 32,
-    shots: Annotated[int, typer.Option("--shots", min=0, help="Worked examples before each item.")] = 0,
+    shots: Shots = None,
     seed: Annotated[int, typer.Option("--seed", help="Which rows are drawn.")] = 0,
     predictors: Annotated[
         str | None, typer.Option("--predictors", help="Only these; lexical and format need no model. [default: all]")

@@ -109,10 +109,11 @@ def _said(found: list[Judgement], unit: str, best_possible: float | None) -> str
 
 def _looked_at(alignment: Alignment) -> str:
     rows = sorted({one.rows for one in (*alignment.training_sets.values(), *alignment.benchmarks.values())})
-    shots = f" behind {alignment.shots} worked examples" if alignment.shots else " without worked examples"
+    asked = join([f"{name} behind {one.shots}" for name, one in alignment.benchmarks.items() if one.shots])
+    shots = f"a rehearsal asks {asked} worked examples" if asked else "without worked examples"
     return (
         f"Computed before any training, of {join([str(count) for count in rows], 'or')} rows of each training set and "
-        f"items of each benchmark, drawn with seed {alignment.seed}; items{shots}. Higher is nearer, each on a scale "
+        f"items of each benchmark, drawn with seed {alignment.seed}, {shots}. Higher is nearer, each on a scale "
         "of its own. The predictors see questions and right answers of the sample, scored items among them: this "
         "foretells a gain, and is no way to choose a training set whose score is then believed."
     )
