@@ -9,14 +9,11 @@ from typing import Any
 import psutil
 import torch
 
+from slimnb.budgets import MOST_TOKENS, MOST_WORKERS
 from slimnb.processes import Processes
 from slimnb.progress import console
 from slimnb.sharding import is_sharded
 
-MOST_TOKENS = {"cpu": 768, "cuda": 16384}
-"""Tokens in a batch beyond which a device's matrix products gain no speed."""
-MOST_WORKERS = 4
-"""Threads that compute a batch each: every one holds its own activations."""
 MOST_PADDING = 0.05
 """Share of padding at which a batch that is at least half full takes no shorter sequence."""
 SHARE_OF_FREE_MEMORY = 0.5

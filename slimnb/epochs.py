@@ -1,4 +1,4 @@
-"""Which examples each optimizer step of a training sees."""
+"""Which examples each optimizer step of a training sees, and at which learning rate."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ def step_count(training: Training, rows: list[Encoded]) -> int:
     else:
         steps = training.steps or math.ceil(len(rows) / training.batch_size) * (training.epochs or 0)
     return max(1, round(steps))
+
+
+def rate_factor(done: int, steps: int, training: Training) -> float:
+    """The factor on the peak learning rate: a linear rise, then a cosine to 0 or nothing."""
+    rise = max(1, round(training.warmup * steps))
+    if done < rise:
+        return (done + 1) / rise
+    if training.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, steps - rise)))
 
 
 def batches(sequences: list[Encoded], size: int, steps: int, seed: int) -> Iterator[list[Encoded]]:

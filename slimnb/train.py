@@ -19,9 +19,10 @@ import torch
 
 from slimnb.attention import weights_left_alone
 from slimnb.batches import by_length, is_out_of_memory
+from slimnb.budgets import TOKEN_BUDGET
 from slimnb.checkpoint import Checkpoints, Progress, trainable
 from slimnb.config import Training
-from slimnb.epochs import batches, counts, hold_out, step_count
+from slimnb.epochs import batches, counts, hold_out, rate_factor, step_count
 from slimnb.errors import SlimnbError
 from slimnb.head import backward_cross_entropy, log_likelihoods, predicting_states
 from slimnb.models import LoadedModel
@@ -33,8 +34,6 @@ from slimnb.sharding import is_sharded, let_go, like, whole
 from slimnb.tokens import Encoded, encode_pair
 from slimnb.training_sets import Example
 
-TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
-"""Tokens in a micro-batch, padding included; halved when memory runs out."""
 VALIDATIONS = 10
 """Measurements of the validation loss in a training."""
 
@@ -115,7 +114,7 @@ def train(
     splits_gradients = is_sharded(model) and not hasattr(model, "peft_config")  # FSDP then sums them itself
     with _in_training(model, training, mixed_precision):
         for batch in islice(batches(rows, training.batch_size, steps, seed), progress.step, None):
-            rate = training.learning_rate * _rate(progress.step, steps, training)
+            rate = training.learning_rate * rate_factor(progress.step, steps, training)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss, budget = _add_gradients(loaded, batch, budget, mixed_precision)
@@ -167,7 +166,7 @@ def _add_gradients(loaded: LoadedModel, batch: list[Encoded], budget: int, mixed
     while True:
         loss = 0.0
         try:
-            for micro, divisor in _in_step(loaded, batch, budget):
+            for micro, divisor in _micro_batches_in_step(loaded, batch, budget):
                 with _autocast(loaded, mixed):
                     states = predicting_states(loaded.model, micro)
                     loss += backward_cross_entropy(loaded.model, states, micro.targets, divisor)
@@ -200,7 +199,7 @@ def mean_loss(loaded: LoadedModel, sequences: list[Encoded], budget: int, mixed:
     return processes.total(total) / counts(sequences)["label_tokens"]
 
 
-def _in_step(loaded: LoadedModel, batch: list[Encoded], budget: int) -> Iterator[tuple[Batch, float]]:
+def _micro_batches_in_step(loaded: LoadedModel, batch: list[Encoded], budget: int) -> Iterator[tuple[Batch, float]]:
     """This process's micro-batches, each with what its loss is divided by: the step's label tokens.
 
     Where processes hold parts of the weights, those with fewer micro-batches than others compute one again for nothing.
@@ -254,16 +253,6 @@ def _optimizer(parameters: list[torch.nn.Parameter], training: Training) -> torc
     from bitsandbytes.optim import PagedAdamW8bit  # pyright: ignore[reportPrivateImportUsage]
 
     return PagedAdamW8bit(parameters, weight_decay=training.weight_decay)
-
-
-def _rate(done: int, steps: int, training: Training) -> float:
-    """The factor on the peak learning rate: a linear rise, then a cosine to 0 or nothing."""
-    rise = max(1, round(training.warmup * steps))
-    if done < rise:
-        return (done + 1) / rise
-    if training.schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (done - rise) / max(1, steps - rise)))
 
 
 def _note(progress: Progress, loss: float, training: Training, model: Any) -> None:

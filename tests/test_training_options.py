@@ -58,7 +58,7 @@ def plain_losses(training: Training) -> list[float]:
             ids[row, :length], seen[row, :length] = torch.tensor(sequence.ids), 1
             labels[row, sequence.boundary : length] = torch.tensor(sequence.ids[sequence.boundary :])
         for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * slimnb.train._rate(done, training.steps or 0, training)
+            group["lr"] = training.learning_rate * slimnb.epochs.rate_factor(done, training.steps or 0, training)
         loss = loaded.model(input_ids=ids, attention_mask=seen, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, training.clip)
