@@ -24,12 +24,13 @@ def turn(seconds: float, **found: Any) -> training.Turn:
 def test_beside_trl_the_median_turn_counts_and_the_highest_peak() -> None:
     ours = [turn(10), turn(90, peak_bytes=400), turn(16)]  # one turn was disturbed
     theirs = [turn(40), turn(48, peak_bytes=1000), turn(64)]
-    case = training.beside_trl({"slimnb": ours, "trl": theirs}, {"8 x 1": 9.0, "4 x 2": 5.0})
-    assert case["loop_ratio"] == 48 / 16
-    assert case["process_ratio"] == 58 / 26
-    assert case["memory_share"] == 400 / 1000
-    assert (case["slimnb_examples_per_second"], case["trl_examples_per_second"]) == (128 / 16, 128 / 48)
-    assert case["trl_batches"] == "4 x 2" and case["trl_tried"] == {"8 x 1": 9.0, "4 x 2": 5.0}
+    case = training.beside_trl({"slimnb": ours, "trl 8 x 1": theirs, "trl 1 x 8": [turn(32)] * 3}, {"8 x 1": 9.0})
+    assert case["beside"] == {
+        "trl 8 x 1": {"loop_ratio": 48 / 16, "process_ratio": 58 / 26, "memory_share": 400 / 1000},
+        "trl 1 x 8": {"loop_ratio": 32 / 16, "process_ratio": 42 / 26, "memory_share": 400 / 100},
+    }
+    assert case["examples_per_second"] == {"slimnb": 128 / 16, "trl 8 x 1": 128 / 48, "trl 1 x 8": 128 / 32}
+    assert case["trl_tried"] == {"8 x 1": 9.0}
 
 
 def test_qloras_speed_is_a_share_of_loras_and_not_the_other_way_round() -> None:
