@@ -37,8 +37,8 @@ INSIDE_EXAMPLES = 64
 SEARCH_EXAMPLES = 16
 PAIRS = 3
 TRL_BATCHES = ("8 x 1", "4 x 2", "2 x 4", "1 x 8")
-"""Examples a micro-batch and micro-batches a step, for TRL. The first is a batch of 8 as it is commonly given; beside it
-stands the fastest, found on a part of the examples: on a CPU, where padding costs more than small products do."""
+"""Examples a micro-batch and micro-batches a step, for TRL. The first is a batch of 8 as it is commonly given; beside
+it stands the fastest, found on a part of the examples: on a CPU, padding costs more than small products do."""
 
 Turn = dict[str, Any]
 """What `measure` found: seconds, process_seconds, examples, peak_bytes and more."""
