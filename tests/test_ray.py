@@ -27,7 +27,7 @@ TWO_WORKERS = (
 pytestmark = pytest.mark.cluster
 pytest.importorskip("ray", reason="needs the extra `cluster` (Ray)")
 
-GRID = study("workshop_math", seeds=[0, 1])
+GRID = study("workshop_math")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def running(place: Path) -> RunFolder:
 
 def test_two_workers_give_the_same_scores_item_by_item(alone: list[RunFolder], tmp_path: Path) -> None:
     done = finish(start(tmp_path), tmp_path)
-    assert [folder.record.status for folder in done] == ["completed"] * 3
+    assert [folder.record.status for folder in done] == ["completed"] * 2
     for one, other in zip(alone, done, strict=True):
         assert_same_items(one, other)
         assert other.record.attempts == 1
@@ -84,7 +84,7 @@ def test_a_lost_worker_costs_its_attempt_and_nothing_else(alone: list[RunFolder]
     assert worker is not None and "ray::" in " ".join(worker.cmdline())
     worker.kill()
     done = finish(process, tmp_path)
-    assert [folder.record.status for folder in done] == ["completed"] * 3
+    assert [folder.record.status for folder in done] == ["completed"] * 2
     assert {folder.record.id: folder.record.attempts for folder in done if folder.record.attempts > 1} == {
         lost.record.id: 2
     }

@@ -239,6 +239,20 @@ def test_options_of_one_executor_are_refused_with_the_other(
         assert end.value.code == 2 and "--cpus" in capsys.readouterr().err
 
 
+def test_without_the_hub_a_study_of_its_models_says_so_once_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from slimnb.cli import main
+
+    record = next(path for path in STUDIES if path.stem == "record")
+    monkeypatch.setattr("sys.argv", ["slimnb", "study", "run", str(record), "--runs", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr().err
+    assert end.value.code == 1 and not list(tmp_path.iterdir())
+    assert told.count("meta-llama/Llama-3.2-1B") == 1 and "the Hub" in told and "Traceback" not in told
+
+
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

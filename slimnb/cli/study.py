@@ -61,7 +61,10 @@ def study_run(
     if name:
         study = study.model_copy(update={"name": name})
     directory = data_directory(data)
-    order = [cell.config.run_id for cell in cells(study, runs)]
+    grid = cells(study, runs)
+    order = [cell.config.run_id for cell in grid]
+    if executor == "local":
+        _ask_for_models({cell.config.model for cell in grid if cell.status != "completed"})
     place = _executor(executor, jobs, cpus, gpus, memory)
     try:
         done = list(run_study(study, runs, directory, executor=place, retry=retry))
@@ -94,6 +97,15 @@ def study_work(runs: RunsDir, name: Annotated[str, typer.Option("--name")], data
 
     with reported_to(runs / name / config.run_id / PROGRESS_FILE):
         carry_out(config, runs, name, data)
+
+
+def _ask_for_models(models: set[str]) -> None:
+    """A model that is to come from the Hub is looked for once, before a process for each run finds out the same."""
+    for model in sorted(models):
+        if "/" in model and not Path(model).exists():
+            from slimnb.architecture import read_architecture
+
+            read_architecture(model)
 
 
 def _executor(name: ExecutorName, jobs: int, cpus: float | None, gpus: float | None, memory: str | None) -> "Executor":

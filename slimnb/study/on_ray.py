@@ -50,7 +50,7 @@ class Ray:
         self._ours = not ray.is_initialized()
         if self._ours:
             try:
-                ray.init(log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except Exception as error:  # of many kinds
                 where = os.environ.get("RAY_ADDRESS", "on this machine")
                 raise SlimnbError(f"no Ray cluster {where}: {error}") from error
