@@ -5,7 +5,7 @@ READY := .venv/.ready
 RUNS ?= data/runs
 MODE ?= replay
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-slow test-cluster parity perf-eval perf-train gpu-check lint format workshop-data clean
+.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-browser test-slow test-cluster parity perf-eval perf-train gpu-check lint format workshop-data clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ notebooks-quick: $(READY)  ## run all notebooks with real training and scoring, 
 
 test: lint  ## lint, types, floors of the house, and the fast tests
 	$(BIN)/pytest
+
+test-browser: $(READY)  ## the dashboard in a real Chromium, if there is one; screenshots in build/screenshots
+	$(BIN)/pytest -m browser
 
 test-slow: $(READY)  ## the tests that take minutes: the real model on the real benchmarks
 	$(BIN)/pytest -m slow

@@ -43,6 +43,7 @@ def tracked() -> list[Path]:
 def test_conda_gets_the_same_packages_with_the_same_bounds() -> None:
     wanted = {name: str(one.specifier) for name, one in requirements(apart=False).items()}
     wanted["pytorch"] = wanted.pop("torch")  # its name on conda-forge
+    wanted["playwright-python"] = wanted.pop("playwright")
     wanted["python-kaleido"] = wanted.pop("kaleido")
     wanted["python"] = str(Requirement("python" + PROJECT["requires-python"]).specifier)
     listed = [line for line in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"] if line != "pip"]

@@ -53,7 +53,7 @@ def spectra(frame: pd.DataFrame, kind: str | None = None) -> go.Figure:
     rows = _of_kind(frame, kind)
     for run, label in labels(rows).items():
         matrices = [np.array(values) for values in rows.loc[rows["run"] == run, "singular_values"]]
-        shares = pd.DataFrame([values / values[0] for values in matrices if values.size and values[0] > 0])
+        shares = pd.DataFrame([pd.Series(values / values[0]) for values in matrices if values.size and values[0] > 0])
         shares = shares.where(shares > 0).dropna(axis="columns", how="all")  # a log axis has no place for 0
         if shares.empty:
             continue

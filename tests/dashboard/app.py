@@ -23,14 +23,15 @@ Open = Callable[..., AppTest]
 def opened(page: str, runs: Path, monkeypatch: pytest.MonkeyPatch, *options: str, **address: Any) -> AppTest:
     """A page of the app over a directory of runs, where nothing went wrong."""
     monkeypatch.setattr("sys.argv", ["app.py", "--runs", str(runs), *options])
-    app = AppTest.from_file(APP, default_timeout=20)
+    app = AppTest.from_file(APP, default_timeout=120)
     app.run().switch_page(f"views/{page}.py")
     app.query_params.update(address)
     return checked(app.run())
 
 
 def checked(app: AppTest) -> AppTest:
-    assert [(one.value, *one.stack_trace) for one in app.exception] == []
+    wrong = [(one.value, *one.stack_trace) for one in app.exception]
+    assert not wrong, wrong
     return app
 
 
