@@ -6,6 +6,7 @@ RUNS/STUDY/RUN_ID/
   environment.json    versions, hardware, commit, hashes of weights and data
   metrics.jsonl       one line an optimizer step
   eval/BENCHMARK/     items.parquet (one row an item, no text of it), result.json, contamination.json
+  progress.json       how far a study's run is, only while it runs
   adapter/ or model/  what was trained: a PEFT directory, or all weights after full fine-tuning
 """
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from tests.test_study import assert_same_items, study
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 240.0
+Start = Callable[..., subprocess.Popen[str]]
 TWO_WORKERS = (
     "import ray; ray.init(num_cpus=2, object_store_memory=80_000_000, include_dashboard=False)\n"
     "from slimnb.cli import main; main()"
@@ -36,15 +38,27 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     return [RunFolder.read(cell.path) for cell in run_study(GRID, tmp_path_factory.mktemp("alone"))]
 
 
-def start(place: Path, *words: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def start() -> Iterator[Start]:
     """`slimnb study run` on two local Ray workers; Ray's sockets are in its process and not in this one's."""
-    grid = GRID.grids[0].model_dump(mode="json", exclude_defaults=True)
-    (place / "grid.yaml").write_text(yaml.safe_dump({"name": "grid", **grid}))
-    return subprocess.Popen(
-        [sys.executable, "-c", TWO_WORKERS, "study", "run", str(place / "grid.yaml"), "--runs", str(place / "runs"),
-         "--executor", "ray", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
-    )  # fmt: skip
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(place: Path, *words: str) -> subprocess.Popen[str]:
+        grid = GRID.grids[0].model_dump(mode="json", exclude_defaults=True)
+        (place / "grid.yaml").write_text(yaml.safe_dump({"name": "grid", **grid}))
+        process = subprocess.Popen(
+            [sys.executable, "-c", TWO_WORKERS, "study", "run", str(place / "grid.yaml"), "--runs",
+             str(place / "runs"), "--executor", "ray", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env=os.environ | {"RAY_worker_niceness": "0"},  # by itself Ray gives them the lowest priority
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def folders(place: Path) -> list[RunFolder]:
@@ -69,7 +83,7 @@ def running(place: Path) -> RunFolder:
     raise AssertionError("no run was seen running")
 
 
-def test_two_workers_give_the_same_scores_item_by_item(alone: list[RunFolder], tmp_path: Path) -> None:
+def test_two_workers_give_the_same_scores_item_by_item(alone: list[RunFolder], start: Start, tmp_path: Path) -> None:
     done = finish(start(tmp_path), tmp_path)
     assert [folder.record.status for folder in done] == ["completed"] * 2
     for one, other in zip(alone, done, strict=True):
@@ -77,7 +91,7 @@ def test_two_workers_give_the_same_scores_item_by_item(alone: list[RunFolder], t
         assert other.record.attempts == 1
 
 
-def test_a_lost_worker_costs_its_attempt_and_nothing_else(alone: list[RunFolder], tmp_path: Path) -> None:
+def test_a_lost_worker_costs_its_attempt_and_nothing_else(alone: list[RunFolder], start: Start, tmp_path: Path) -> None:
     process = start(tmp_path)
     lost = running(tmp_path)
     worker = psutil.Process(lost.record.process).parent()
@@ -92,7 +106,7 @@ def test_a_lost_worker_costs_its_attempt_and_nothing_else(alone: list[RunFolder]
         assert_same_items(one, other)
 
 
-def test_a_study_on_ray_that_is_told_to_stop_leaves_everything_resumable(tmp_path: Path) -> None:
+def test_a_study_on_ray_that_is_told_to_stop_leaves_everything_resumable(start: Start, tmp_path: Path) -> None:
     process = start(tmp_path)
     running(tmp_path)
     process.send_signal(signal.SIGINT)
@@ -105,7 +119,7 @@ def test_a_study_on_ray_that_is_told_to_stop_leaves_everything_resumable(tmp_pat
     assert {folder.record.status for folder in finish(start(tmp_path), tmp_path)} == {"completed"}
 
 
-def test_a_run_that_no_machine_can_hold_is_told_and_waits(tmp_path: Path) -> None:
+def test_a_run_that_no_machine_can_hold_is_told_and_waits(start: Start, tmp_path: Path) -> None:
     process = start(tmp_path, "--cpus", "64", "--memory", "1GB")
     assert process.stderr is not None
     said = next(line for line in process.stderr if "no node" in line)

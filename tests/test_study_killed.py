@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -28,6 +28,7 @@ class Study:
 
     def __init__(self, place: Path, command: tuple[str, ...], jobs: int):
         self.file, self.runs, self.jobs, self.command = place / "grid.yaml", place / "runs", jobs, command
+        self.started: list[subprocess.Popen[str]] = []
         self.file.parent.mkdir(parents=True, exist_ok=True)
         fields = {
             "name": "grid", "model": "tiny", "methods": ["base", "lora"], "train_on": ["workshop_math"],
@@ -38,10 +39,12 @@ class Study:
 
     def start(self) -> subprocess.Popen[str]:
         words = ["study", "run", str(self.file), "--runs", str(self.runs), "--jobs", str(self.jobs)]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", START.format(command=self.command), *words], cwd=ROOT, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def finish(self) -> None:
         process = self.start()
@@ -73,6 +76,23 @@ class Study:
         return [p for p in psutil.process_iter(["cmdline"]) if str(self.runs) in (p.info["cmdline"] or [])]
 
 
+MakeStudy = Callable[..., Study]
+
+
+@pytest.fixture
+def make_study(tmp_path: Path) -> Iterator[MakeStudy]:
+    made: list[Study] = []
+
+    def make(name: str, command: tuple[str, ...], jobs: int) -> Study:
+        made.append(Study(tmp_path / name, command, jobs))
+        return made[-1]
+
+    yield make
+    for process in [process for study in made for process in study.started if process.poll() is None]:
+        process.kill()
+        process.communicate()
+
+
 WORKERS = [
     pytest.param(study_stub.COMMAND, 2.5, id="stub"),
     pytest.param((), 30.0, id="tiny", marks=pytest.mark.slow),
@@ -82,10 +102,10 @@ WORKERS = [
 
 @pytest.mark.parametrize(("command", "longest"), WORKERS)
 def test_kill_9_at_ten_random_moments_loses_no_finished_run_and_repeats_no_finished_work(
-    tmp_path: Path, command: tuple[str, ...], longest: float
+    make_study: MakeStudy, command: tuple[str, ...], longest: float
 ) -> None:
     dice = random.Random(20261124)
-    study = Study(tmp_path / "killed", command, jobs=2)
+    study = make_study("killed", command, jobs=2)
     whole: dict[Path, bytes] = {}
     for _ in range(10):
         process = study.start()
@@ -104,7 +124,7 @@ def test_kill_9_at_ten_random_moments_loses_no_finished_run_and_repeats_no_finis
     assert not study.processes()
     assert not [*study.runs.rglob("*.tmp"), *study.runs.rglob("progress.json")]
 
-    untouched = Study(tmp_path / "untouched", command, jobs=1)
+    untouched = make_study("untouched", command, jobs=1)
     untouched.finish()
     for one, other in zip(study.folders(), untouched.folders(), strict=True):
         for benchmark in one.config.benchmarks:
@@ -114,9 +134,9 @@ def test_kill_9_at_ten_random_moments_loses_no_finished_run_and_repeats_no_finis
 
 @pytest.mark.parametrize(("command", "longest"), WORKERS)
 def test_a_study_that_is_told_to_stop_stops_its_runs_and_goes_on_later(
-    tmp_path: Path, command: tuple[str, ...], longest: float
+    make_study: MakeStudy, command: tuple[str, ...], longest: float
 ) -> None:
-    study = Study(tmp_path, command, jobs=2)
+    study = make_study("stopped", command, jobs=2)
     for number in (signal.SIGINT, signal.SIGTERM):
         process = study.start()
         study.until(lambda: any(folder.record.status == "running" for folder in study.folders()))
