@@ -17,6 +17,7 @@ from slimnb.quiet import known_noise_hidden
 from slimnb.tokens import Encoded
 from slimnb.train import tokenize
 from slimnb.training_sets import own_example, render
+from slimnb.trust import NO_CODE
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def load_tokenizer(model: str) -> Any:
     where = get_model(model)
     try:
         with known_noise_hidden():
-            return AutoTokenizer.from_pretrained(where, local_files_only=True)
+            return AutoTokenizer.from_pretrained(where, local_files_only=True, **NO_CODE)
     except (OSError, ValueError, KeyError) as error:
         raise SlimnbError(f"{where}: its tokenizer cannot be loaded: {error}") from error
 

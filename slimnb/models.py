@@ -6,20 +6,20 @@ A name is `smollm2-135m` or `tiny` (prepared in the cache, no Hub needed), a loc
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from platformdirs import user_cache_path
 
 from slimnb.attention import use_grouped_attention
 from slimnb.config import Dtype, FourBit, Lora
 from slimnb.errors import SlimnbError
 from slimnb.offline_models import OFFLINE_MODELS
 from slimnb.peak import keep_freed_memory
+from slimnb.places import home
 from slimnb.quiet import known_noise_hidden
+from slimnb.trust import NO_CODE, refuse_unsafe
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,6 @@ class LoadedModel:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
-
-
-def home() -> Path:
-    """The cache: SLIMNB_HOME, else the platform's cache directory for slimnb."""
-    return Path(os.environ["SLIMNB_HOME"]) if "SLIMNB_HOME" in os.environ else user_cache_path("slimnb")
 
 
 def get_model(name: str) -> Path:
@@ -85,17 +80,19 @@ def load_model(
         require_four_bit()
     loader: Any = AutoModelForCausalLM
     place = get_model(name)
+    refuse_unsafe(place)
     device = device or (f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu")
     options: dict[str, Any] = {
         "dtype": getattr(torch, dtype),
         "use_safetensors": True,
         "local_files_only": True,
+        **NO_CODE,
     }
     if four_bit is not None:
         options |= {"quantization_config": _bitsandbytes(four_bit, dtype), "device_map": {"": device}}
     try:
         with known_noise_hidden():
-            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, **NO_CODE)
             model: Any = loader.from_pretrained(place, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
@@ -190,10 +187,13 @@ def require_four_bit() -> None:
 
 
 def weights_sha256(place: Path) -> str:
-    """SHA-256 over the model's safetensors files in the order of their names: the lineage of every run on it."""
+    """SHA-256 over the model's safetensors files in the order of their names: the lineage of every run on it.
+
+    Raises:
+        SlimnbError: there is none.
+    """
+    refuse_unsafe(place)
     files = sorted(place.glob("*.safetensors"))
-    if not files:
-        raise SlimnbError(f"{place}: no .safetensors file, and slimnb loads no other kind of weights")
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:

@@ -58,15 +58,6 @@ def test_a_directory_without_a_configuration_is_no_model(tmp_path: Path) -> None
         get_model(str(tmp_path))
 
 
-def test_weights_that_are_not_safetensors_are_refused(tmp_path: Path, tiny: LoadedModel) -> None:
-    for file in get_model("tiny").iterdir():
-        if file.suffix != ".safetensors":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    torch.save({}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(SlimnbError, match="safetensors"):
-        load_model(str(tmp_path), "float32")
-
-
 def test_four_bit_weights_count_as_many_parameters_and_take_about_a_quarter_of_the_bytes(
     tmp_path: Path, tiny: LoadedModel
 ) -> None:
