@@ -126,6 +126,27 @@ def test_as_good_is_shown_by_equivalence_and_not_by_a_missing_difference(put: Pu
     assert as_good.verdict == "agree 2, disagree 1 of 3"
 
 
+def test_training_sets_together_resolve_what_each_alone_does_not(put: Put, directory: Path) -> None:
+    put()
+    for name in (*MADE, "alpaca"):
+        for seed in range(2):
+            put("lora", train_on=name, seed=seed)
+        put("qlora", {HELLASWAG: 0.03 if name == "alpaca" else -0.01}, train_on=name)
+    as_good = found(directory)[4]
+    assert len(as_good.cases) == 3 and len(as_good.details) == 12
+    together = as_good.cases[0]
+    assert together.verdict == "agree" and "4 training sets, hellaswag: QLoRA less LoRA +0.0 (" in together.evidence
+    assert "not resolved" in {case.verdict for case in as_good.details}
+
+
+def test_as_fast_and_more_memory_is_no_low_cost(put: Put, directory: Path) -> None:
+    put()
+    put("lora", costs={"train_seconds": 125.0, "train_peak_bytes": 7 * 10**9})
+    put("qlora", costs={"train_seconds": 60.0, "train_peak_bytes": 7 * 10**9})
+    put("full", costs={"train_seconds": 120.0, "train_peak_bytes": 6 * 10**9})
+    assert [case.verdict for case in found(directory)[3].cases] == ["disagree", "not resolved"]
+
+
 def test_lora_and_qlora_of_two_recipes_are_not_held_against_each_other(put: Put, directory: Path) -> None:
     put()
     put("lora", {HELLASWAG: 0.1})
@@ -148,8 +169,10 @@ def test_a_set_made_for_the_benchmark_against_the_others(put: Put, directory: Pa
     put("lora", {}, train_on="alpaca")
     put("lora", {HELLASWAG: 0.1}, train_on="openbookqa")
     matters = found(directory)[5]
-    on_hellaswag = {case.evidence.split(" against ")[1].split(",")[0]: case.verdict for case in matters.cases[:2]}
-    assert on_hellaswag == {"alpaca": "agree", "openbookqa": "disagree"}
+    one_by_one = {case.evidence.split(" against ")[1].split(",")[0]: case.verdict for case in matters.details[:2]}
+    assert one_by_one == {"openbookqa": "disagree", "alpaca": "agree"}
+    # On average over the two others, which are 10 and 0 points below: half the gain.
+    assert matters.cases[0].verdict == "agree" and "against 2 other sets, +5.0 (" in matters.cases[0].evidence
 
 
 def test_seeds_go_together_and_variants_are_named_by_what_differs(put: Put, directory: Path) -> None:

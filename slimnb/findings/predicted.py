@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from slimnb.alignment.record import PREDICTORS, Alignment
+from slimnb.findings.claims import Case, Claim, Verdict
 from slimnb.findings.prediction import (
-    FEWEST_CELLS,
     SAME_NAME,
     TRIVIAL,
-    Cell,
     Judgement,
     ceiling,
     gains,
@@ -28,6 +27,27 @@ HALF_WIDTH = 1.96
 """Of a 95% interval, in standard errors."""
 
 
+def foretold(study: Study) -> Claim:
+    """The project's own question, as a claim."""
+    return Claim(
+        "Alignment foretells the gain, before anything is trained (this project's own question)",
+        f"agree: a predictor's rank correlation with LoRA's gains is at least {AIM} and its interval above 0. "
+        f"disagree: the intervals of all lie below {AIM}. The best of several predictors flatters itself.",
+        tuple(
+            Case(_foretells(found), _said(found, unit, best_possible))
+            for found, unit, best_possible, _ in _judgements(study)
+        ),
+    )
+
+
+def _foretells(found: list[Judgement]) -> Verdict:
+    measured = [one for one in found if one.predictor not in TRIVIAL]
+    if any((one.correlation or 0) >= AIM and (one.low or 0) > 0 for one in measured):
+        return "agree"
+    known = [one.high for one in measured if one.high is not None]
+    return "disagree" if known and max(known) < AIM else "not resolved"
+
+
 def predicted(study: Study) -> Iterator[str]:
     alignment = study.alignment
     if alignment is None:
@@ -43,9 +63,9 @@ def predicted(study: Study) -> Iterator[str]:
                 ]
             )
     yield "### Against the measured gains"
-    points, bits = gains(study), gains_in_bits(study)
-    if len(points) < FEWEST_CELLS:
-        yield f"{len(points)} measured cells of LoRA are too few to correlate."
+    judged = list(_judgements(study))
+    if not judged:
+        yield f"{len(gains(study))} measured cells of LoRA are too few to correlate."
         return
     yield bullets([f"{name}: {what}." for name, what in TRIVIAL.items()])
     yield (
@@ -54,23 +74,25 @@ def predicted(study: Study) -> Iterator[str]:
         "Left out: the lowest and highest correlation without one training set. Error: mean absolute error of a line "
         "fitted without the training set that it predicts."
     )
-    errors = {(one.data, name): (found.paired.high - found.paired.low) / 2 / HALF_WIDTH
-              for one in study.usual("lora") for name, found in one.changes.items()}  # fmt: skip
-    yield from _judged(study, points, errors, "points of the main metric", 100)
-    if len(bits) >= FEWEST_CELLS:
-        errors = {(one.data, name): (found.high - found.low) / 2 / HALF_WIDTH
-                  for one in study.usual("lora") for name, found in one.gold.items()}  # fmt: skip
-        yield from _judged(study, bits, errors, "bits per byte of the right answers", 1)
+    for found, unit, best_possible, scale in judged:
+        yield f"Gain in {unit}:"
+        yield table([_judgement_row(one, scale) for one in found])
+        yield _said(found, unit, best_possible)
 
 
-def _judged(
-    study: Study, measured: Mapping[Cell, float], errors: Mapping[Cell, float], unit: str, scale: float
-) -> Iterator[str]:
-    found = [one for name, numbers in predictions(study).items() if (one := judge(name, numbers, measured))]
-    yield f"Gain in {unit}:"
-    yield table([_judgement_row(one, scale) for one in found]) if found else "Too few cells or training sets."
-    if found:
-        yield _said(found, unit, ceiling(measured, errors))
+def _judgements(study: Study) -> Iterator[tuple[list[Judgement], str, float | None, float]]:
+    """The predictors' judgements against each measure of gain, its unit, the ceiling, and the unit's scale."""
+    tuned = study.usual("lora")
+    points_wide = {(one.data, name): found.paired for one in tuned for name, found in one.changes.items()}
+    bits_wide = {(one.data, name): found for one in tuned for name, found in one.gold.items()}
+    for measured, intervals, unit, scale in (
+        (gains(study), points_wide, "points of the main metric", 100.0),
+        (gains_in_bits(study), bits_wide, "bits per byte of the right answers", 1.0),
+    ):
+        errors = {cell: (one.high - one.low) / 2 / HALF_WIDTH for cell, one in intervals.items()}
+        found = [one for name, numbers in predictions(study).items() if (one := judge(name, numbers, measured))]
+        if found:
+            yield found, unit, ceiling(measured, errors), scale
 
 
 def _judgement_row(one: Judgement, scale: float) -> dict[str, str]:

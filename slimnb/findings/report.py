@@ -8,7 +8,7 @@ from pathlib import Path
 from slimnb.comparison import overlap_notes
 from slimnb.files import atomic_path
 from slimnb.findings.claims import Claim, claims
-from slimnb.findings.predicted import predicted
+from slimnb.findings.predicted import foretold, predicted
 from slimnb.findings.results import costs, gains, options, retention, table, what_training_did, what_was_run
 from slimnb.findings.study import Study, read_study
 from slimnb.findings.words import bullets, code, join
@@ -35,7 +35,12 @@ def report(directory: Path, plan: StudyConfig | None = None) -> str:
         SlimnbError: there is no completed run, or a file is damaged.
     """
     study = read_study(directory)
-    return "\n\n".join([*_opening(study, plan), *_claims(claims(study)), *_sections(study), *_limits(study)]) + "\n"
+    return (
+        "\n\n".join(
+            [*_opening(study, plan), *_claims([*claims(study), foretold(study)]), *_sections(study), *_limits(study)]
+        )
+        + "\n"
+    )
 
 
 def write_report(text: str, target: Path) -> None:
@@ -65,10 +70,13 @@ def _claims(found: list[Claim]) -> Iterator[str]:
     for i, one in enumerate(found, start=1):
         yield f"### {i}. {one.text}: {one.verdict}"
         yield one.rule
-        if one.cases:
-            yield bullets([f"**{case.verdict}**: {case.evidence}" for case in one.cases])
-        else:
-            yield "None of the complete runs can tell."
+        cases = [
+            bullets([f"**{case.verdict}**: {case.evidence}" for case in side]) for side in (one.cases, one.details)
+        ]
+        yield cases[0] or "None of the complete runs can tell."
+        if one.details:
+            yield "One by one:"
+            yield cases[1]
 
 
 def _sections(study: Study) -> Iterator[str]:
@@ -96,6 +104,6 @@ def _limits(study: Study) -> Iterator[str]:
             "are the project's own, made by a program and easy on purpose.",
         )  # fmt: skip
     if single:
-        notes.append(f"The spread between seeds of what was run with one: {join(single)}.")
+        notes.append(f"The spread between seeds of what was run with one: {'; '.join(single)}.")
     overlap = {note for run in study.runs for note in overlap_notes(run, list(study.benchmarks))}
     yield bullets([*notes, *(f"{note}." for note in sorted(overlap))])

@@ -16,6 +16,8 @@ from slimnb.findings.words import bits, bullets, change, code, gain, join, seeds
 from slimnb.retention import retained
 from slimnb.tables import duration, gigabytes, interval
 
+WHOLE = {"hellaswag": 10_042, "gsm8k": 1_319, "mmlu_cs": 412, "mmlu_cs_cloze": 412}
+"""Items of the benchmarks' complete scored splits."""
 METHOD_NAMES = {"lora": "LoRA", "qlora": "QLoRA", "full": "Full fine-tuning"}
 
 
@@ -34,7 +36,8 @@ def what_was_run(study: Study) -> Iterator[str]:
     yield table(
         [
             {
-                "benchmark": name, "metric": result.primary, "items": str(result.items), "shots": str(result.shots),
+                "benchmark": name, "metric": result.primary, "items": _items(name, result.items),
+                "shots": str(result.shots),
                 "guessing scores": "-" if result.chance is None else f"{result.chance:.1%}",
                 "base": f"{result.score.k}/{result.score.n}, {result.score.value:.1%} ({interval(result.score)})",
                 "bits per byte": "-" if result.gold_bits_per_byte is None else f"{result.gold_bits_per_byte:.3f}",
@@ -127,14 +130,15 @@ def retention(study: Study) -> Iterator[str]:
         "luck` is what would be kept if all of them did and nothing known were lost. So only the net change says "
         "*lost*; **bold** where it is resolved."
     )
-    rows = []
+    rows, counted = [], []
     for tuned in study.usual(*METHOD_NAMES):
         for name, found in tuned.changes.items():
             if name == tuned.target or tuned.base is None:
                 continue
             one = retained(tuned.base, tuned.runs, found)
             kept = "-" if one.kept is None else f"{one.kept:.1%} ({one.low:.1%} to {one.high:.1%})"
-            net = change(found.paired)
+            net, moved = change(found.paired), found.paired.difference if found.resolved else 0.0
+            counted.append((moved < 0, moved > 0, one.at_chance))
             rows.append(
                 {
                     "fine-tune": tuned.name, "benchmark": name, "base right": f"{one.right}/{found.paired.n}",
@@ -144,7 +148,15 @@ def retention(study: Study) -> Iterator[str]:
                     "": "base not told from guessing" if one.at_chance else "",
                 }
             )  # fmt: skip
-    yield table(rows) if rows else "No fine-tune was scored on a benchmark that its training set was not made for."
+    if not rows:
+        yield "No fine-tune was scored on a benchmark that its training set was not made for."
+        return
+    losses, wins, guessed = (sum(kind) for kind in zip(*counted, strict=True))
+    yield (
+        f"Of {len(rows)} cases a net loss is resolved in {losses} and a net gain in {wins}; in {guessed} the base was "
+        "not told from guessing. Of several seeds an item counts as lost where fewer than the base have it right."
+    )
+    yield table(rows)
 
 
 def options(study: Study) -> Iterator[str]:
@@ -173,7 +185,7 @@ def costs(study: Study) -> Iterator[str]:
         for run in study.runs
         if (found := run.environment())
     }
-    yield "Means over the seeds. " + (f"Machine: {join(sorted(machines))}." if machines else "")
+    yield "Means over the seeds." + (f" Machine: {join(sorted(machines))}." if machines else "")
     rows = []
     for one in study.fine_tunes:
         memory = mean_cost(one, lambda run: run.record.costs.train_peak_bytes)
@@ -212,6 +224,11 @@ def what_training_did(study: Study) -> Iterator[str]:
         row["NF4 error over dW"] = str(Spread.of(matrix.error_over_update() for matrix in anatomy.matrices) or "-")
         rows.append(row)
     yield table(rows)
+
+
+def _items(benchmark: str, count: int) -> str:
+    whole = WHOLE.get(benchmark, count)
+    return f"{count:,}" if whole <= count else f"{count:,} of {whole:,}"
 
 
 def _count(number: float | None) -> str:
