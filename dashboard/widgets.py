@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard.wording import HOW_TO_READ
+from dashboard.wording import HOW_TO_READ, WHERE_TO_LOOK
 from slimnb.exports import to_latex, to_markdown
 from slimnb.figures import NO_TEXT
 
@@ -30,6 +30,12 @@ HOMES = {
 LONGEST = 4000
 """Characters of one text; a page is no place for more."""
 MOST_COLUMNS = 60
+
+
+def where_to_click() -> None:
+    """The way to each of the five questions, for who sees the app for the first time."""
+    with st.expander("Where to click for each question", icon=":material/help:"):
+        st.markdown(WHERE_TO_LOOK)
 
 
 def say(text: Any) -> None:

@@ -12,14 +12,15 @@ from slimnb.records import RunRecord
 from slimnb.runs import RunFolder
 
 WHERE_TO_LOOK = """
-1. **Did LoRA help?** The first answer below; then *Compare base with what was trained*: a point whose line does not
-   touch 0 is a change that chance does not explain.
+1. **Did LoRA help?** The first answer on *Overview*; then *Compare base with what was trained*: a point whose line does
+   not touch 0 is a change that chance does not explain.
 2. **Was QLoRA as good?** The second answer; then *Compare LoRA and QLoRA*: the table's column *within 2 points* says
    whether "as good" is shown.
 3. **What did it cost?** The third answer; then *Costs*.
 4. **What did the model forget?** The fourth answer, of the benchmarks that it was not trained for; then *Compare on
-   every benchmark*, where a fall is forgetting.
-5. **On which items?** The fifth answer; then *Items that broke*: choose one, and read both answers to it.
+   every benchmark*, where a fall is forgetting, and *Alignment and retention* in the sidebar for what is still right.
+5. **On which items?** The fifth answer; then *Items that broke*, or *The items that changed* on *Compare*: choose one,
+   and read both answers to it.
 """
 """The way by clicks to the five questions that the app answers; tests/browser walks it."""
 

@@ -68,7 +68,7 @@ def _matrices(frame: pd.DataFrame, runs: Sequence[SavedRun]) -> None:
         predictor = choose("Predictor", list(alignment.predictors), "predictor", write=False,
                            help="How near a training set is to a benchmark, from cheap to dear.")  # fmt: skip
         if predictor in PREDICTORS:
-            st.caption(f"{PREDICTORS[predictor].capitalize()}.")
+            st.caption(f"By {PREDICTORS[predictor]}. Higher is nearer.")
         predicted = _in_the_order_of(frame, alignment, predictor)
         made = f"alignment_frame(read_alignment(study), {predictor!r})"
         chart(alignment_matrix, predicted, "alignment", runs, made, predictor=predictor)

@@ -11,7 +11,7 @@ from dashboard.address import choose, choose_number, choose_several, here
 from dashboard.computed import compared, cost_notes, notable
 from dashboard.saved import SavedRun
 from dashboard.store import the_runs
-from dashboard.widgets import chart, downloads, records, say, table
+from dashboard.widgets import chart, downloads, records, say, table, where_to_click
 from dashboard.wording import setting
 from slimnb.comparison import Comparison, config_difference
 from slimnb.exports import comparison_frame, comparison_record
@@ -25,6 +25,7 @@ def page() -> None:
     if len(runs) < 2:
         st.info("This study has no two scored runs to compare.")
         return
+    where_to_click()
     left, right = st.columns(2)
     with left:
         first = choose("Held against", list(runs), "first", help="What the others are compared with, usually base.")

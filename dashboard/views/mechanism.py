@@ -56,9 +56,12 @@ def page() -> None:
     left, right = st.columns(2)
     with left:
         chart(spectra, frame, "spectra", runs, MADE, kind=kind)
-        chart(intruders, frame, "intruders", runs, MADE)
     with right:
         chart(by_layer, frame, "by_layer", runs, MADE, quantity=column, kind=kind)
+    left, right = st.columns(2)
+    with left:
+        chart(intruders, frame, "intruders", runs, MADE)
+    with right:
         chart(quantization, frame, "quantization", runs, MADE)
     if runs:
         _in_words(found)
@@ -72,7 +75,7 @@ def page() -> None:
 def _in_words(found: Mapping[str, Anatomy]) -> None:
     """What the literature expects and what is seen, of one run."""
     st.subheader("Expected and seen")
-    name = choose("Of", list(found), "of")
+    name = choose("Run", list(found), "of")
     said = findings(found[name])
     said += [overlap_finding(one, other, one.overlaps[other.run]) for one, other in combinations(found.values(), 2)
              if other.run in one.overlaps]  # fmt: skip

@@ -11,8 +11,8 @@ from dashboard.address import here
 from dashboard.answers import answers
 from dashboard.computed import changes, notable
 from dashboard.store import the_runs
-from dashboard.widgets import chart, downloads, say, table
-from dashboard.wording import WHERE_TO_LOOK, change_cell, score_cell
+from dashboard.widgets import chart, downloads, say, table, where_to_click
+from dashboard.wording import change_cell, score_cell
 from slimnb.figures import METHOD_STYLE, differences, scores, scores_frame
 from slimnb.figures.drawing import rows_of
 
@@ -23,8 +23,7 @@ def page() -> None:
     if not runs:
         st.info("No run of this study has a score yet. The page *Runs* says how far each is.")
         return
-    with st.expander("Where to click for each question", icon=":material/help:"):
-        st.markdown(WHERE_TO_LOOK)
+    where_to_click()
     if len(runs) < len(everything):
         scored = sum(bool(run.record.scores) for run in everything)
         st.caption(f"{len(runs)} of {scored} scored runs are shown here, of a large study the newest of each method. "

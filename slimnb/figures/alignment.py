@@ -11,8 +11,10 @@ import plotly.graph_objects as go
 from slimnb.figures.drawing import METHOD_STYLE, finish, rows_of, text
 
 GREY = METHOD_STYLE["base"].colour
-LOSS_TO_GAIN = [[0.0, METHOD_STYLE["qlora"].colour], [0.5, "#f7f7f7"], [1.0, METHOD_STYLE["lora"].colour]]
-FAR_TO_NEAR = [[0.0, "#f0f4f8"], [1.0, METHOD_STYLE["lora"].colour]]
+# Okabe and Ito's light orange and sky blue: dark numbers are read on both.
+LOSS_TO_GAIN = [[0.0, "#E69F00"], [0.5, "#f7f7f7"], [1.0, "#56B4E9"]]
+FAR_TO_NEAR = [[0.0, "#f7f7f7"], [1.0, "#56B4E9"]]
+NUMBERS = {"color": "#1a1a1a", "size": 13}
 MOST_NAMED = 12
 """Points of a plane that have their names beside them; of more the names would lie on each other."""
 
@@ -51,11 +53,11 @@ def gains_matrix(frame: pd.DataFrame) -> go.Figure:
             )
         scale: dict[str, Any] = {"colorscale": [[0, "#d0d0d0"], [1, "#d0d0d0"]], "showscale": False}
         if resolved:
-            scale = {"colorscale": LOSS_TO_GAIN, "zmin": -most, "zmax": most, "colorbar": _bar("points")}
+            scale = {"colorscale": LOSS_TO_GAIN, "zmin": -most, "zmax": most, "showscale": False}
         figure.add_heatmap(
             name="resolved" if resolved else "not resolved", z=z, x=list(range(len(columns))),
             y=list(range(len(rows))), text=shown, texttemplate="%{text}", hovertext=hover, hoverongaps=False,
-            xgap=3, ygap=3, **scale, **({} if resolved else {"textfont": {"color": "#555555"}}),
+            xgap=3, ygap=3, **scale, textfont=NUMBERS if resolved else NUMBERS | {"color": "#555555"},
         )  # fmt: skip
     alt = f"Changes against base by training set and benchmark: {'; '.join(said)}."
     return _matrix(figure, "Gains", rows, columns, alt, "no fine-tune has a base run to be held against")
@@ -75,7 +77,7 @@ def alignment_matrix(frame: pd.DataFrame, predictor: str = "alignment") -> go.Fi
         figure.add_heatmap(
             name="alignment", z=z, x=list(range(len(columns))), y=list(range(len(rows))), text=shown,
             texttemplate="%{text}", hovertext=shown, hoverongaps=False, xgap=3, ygap=3, colorscale=FAR_TO_NEAR,
-            colorbar=_bar("nearer"),
+            showscale=False, textfont=NUMBERS,
         )  # fmt: skip
     title = f"Predicted alignment: {predictor}"
     alt = f"{title}, by training set and benchmark: {'; '.join(said)}."
@@ -85,6 +87,7 @@ def alignment_matrix(frame: pd.DataFrame, predictor: str = "alignment") -> go.Fi
 def retention_plane(frame: pd.DataFrame) -> go.Figure:
     """`plane_frame`: up is more gained on the target, left is more lost elsewhere; 95% intervals on both."""
     figure, said, names = go.Figure(), [], fine_tunes(frame)
+    middle = (frame["elsewhere"].min() + frame["elsewhere"].max()) / 2 if len(frame) else 0
     for row in rows_of(frame):
         style, name = METHOD_STYLE[row.method], names[row.run]
         each = "".join(f"<br>{text(benchmark)}: {_points(change)}" for benchmark, change in row.each.items())
@@ -96,7 +99,8 @@ def retention_plane(frame: pd.DataFrame) -> go.Figure:
         figure.add_scatter(
             name=style.name, x=[100 * row.elsewhere], y=[100 * row.gain], hovertext=hover,
             mode="markers+text" if len(frame) <= MOST_NAMED else "markers", text=text(_short(row.training_set)),
-            textposition="top right", marker={"color": style.colour, "symbol": style.symbol, "size": 12},
+            textposition=f"top {'left' if row.elsewhere > middle else 'right'}",
+            marker={"color": style.colour, "symbol": style.symbol, "size": 12},
             error_x=_whiskers(row.elsewhere, row.elsewhere_low, row.elsewhere_high, style.colour),
             error_y=_whiskers(row.gain, row.gain_low, row.gain_high, style.colour),
         )  # fmt: skip
@@ -131,11 +135,11 @@ def fine_tunes(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _matrix(figure: go.Figure, title: str, rows: list[str], columns: list[str], alt: str, empty: str) -> go.Figure:
-    figure = finish(figure, title, "benchmark", "training set", alt, 190 + 46 * max(len(rows), 2), empty)
+    figure = finish(figure, title, "benchmark", "training set", alt, 190 + 52 * max(len(rows), 2), empty)
     if rows:
         ticks = [text(name).replace("_", "_<br>") for name in columns]
-        figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=ticks, tickangle=0, showgrid=False)
-        ticks = [text(name).replace(", ", "<br>") for name in rows]
+        figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=ticks, showgrid=False)
+        ticks = [text(name).replace(" on ", " on<br>").replace(", ", "<br>").replace("_", "_<br>") for name in rows]
         figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, showgrid=False, autorange="reversed")
     return figure.update_layout(margin_t=60, showlegend=False)
 
@@ -151,10 +155,6 @@ def _in_order(frame: pd.DataFrame, column: str) -> list[str]:
 def _whiskers(middle: float, low: float, high: float, colour: str) -> dict[str, Any]:
     return {"array": [100 * max(0.0, high - middle)], "arrayminus": [100 * max(0.0, middle - low)], "color": colour,
             "thickness": 2}  # fmt: skip
-
-
-def _bar(title: str) -> dict[str, Any]:
-    return {"title": {"text": title}, "thickness": 12, "outlinewidth": 0}
 
 
 def _points(proportion: float) -> str:

@@ -30,6 +30,8 @@ METHOD_STYLE = {
 # Control characters, those that turn the direction of a line around, and halves of characters.
 NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 CHANCE_COLOUR = "#CC79A7"
+LONGEST_LEGEND = 60
+"""Letters that find room in the two lines above a figure on a narrow screen."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -126,9 +128,13 @@ def finish(figure: go.Figure, title: str, x: str, y: str, said: str, height: int
         said, height = f"An empty figure: {empty}.", 240
         figure.update_xaxes(visible=False).update_yaxes(visible=False)
         figure.add_annotation(text=text(empty), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    legend = {"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}
+    if sum(map(len, named)) > LONGEST_LEGEND:  # the names of many runs, which would lie on the title
+        height += 24 * len(named)
+        legend |= {"yanchor": "top", "y": -0.25}
     return figure.update_layout(
         title={"text": text(title), "y": 1, "yanchor": "top", "pad": {"t": 12}}, meta={"alt": said}, height=height,
         # Room for two rows of legend, as on a narrow screen.
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0}, margin={"t": 100, "r": 10},
+        legend=legend, margin={"t": 100 if legend["y"] > 1 else 50, "r": 10},
         template="plotly_white", barmode="group",
     )  # fmt: skip

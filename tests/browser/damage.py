@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from slimnb.alignment.record import write_alignment
+from slimnb.files import write_json
+from tests.browser.invented import invented_alignment, invented_anatomy
 from tests.conftest import MakeRun
 
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>[x](javascript:hacked) **b** $x$'
@@ -132,6 +135,7 @@ def _markup_everywhere(run: Path, outside: Path) -> None:
     items["extracted_strict-match"], items[f"correct_{EVIL}"] = EVIL, items["correct_acc_norm"]
     (run / "eval" / MARKED_UP).mkdir()
     items.to_parquet(run / "eval" / MARKED_UP / "items.parquet")
+    _record(lambda found: [one.update(name=EVIL, kind=EVIL) for one in found["matrices"]], "anatomy.json")(run, outside)
     _text("environment.json", json.dumps({"packages": {"torch": EVIL, EVIL: EVIL}, "processor": EVIL}))(run, outside)
 
 
@@ -223,6 +227,26 @@ KINDS: dict[str, Kind] = {
     "environment-link-out": Kind(
         _link("environment.json", "secret.json"), "leads out of the runs directory", "compare"
     ),
+    "anatomy-cut": Kind(_cut("anatomy.json"), "not valid JSON", "mechanism"),
+    "anatomy-a-list": Kind(_text("anatomy.json", "[]"), "anatomy.json", "mechanism"),
+    "anatomy-newer": Kind(
+        _record(lambda found: found.update(schema_version=99), "anatomy.json"), "upgrade slimnb", "mechanism"
+    ),
+    "anatomy-words": Kind(
+        _record(lambda found: found["matrices"][0].update(layer=EVIL), "anatomy.json"), "--again", "mechanism"
+    ),
+    "anatomy-layer-beyond-any": Kind(
+        _record(lambda found: found["matrices"][0].update(layer=10**30), "anatomy.json"), "layers than any", "mechanism"
+    ),
+    "anatomy-half-a-character": Kind(
+        _record(lambda found: found["matrices"][0].update(kind="\ud800"), "anatomy.json"), "half a", "mechanism"
+    ),
+    "anatomy-nothing-changed": Kind(
+        _record(lambda found: [one.update(singular_values=[0, 0]) for one in found["matrices"]], "anatomy.json"), None
+    ),
+    "anatomy-none": Kind(_record(lambda found: found.update(matrices=[]), "anatomy.json"), None),
+    "anatomy-50-mb": Kind(_large("anatomy.json"), "50 MB is more than", "mechanism"),
+    "anatomy-link-out": Kind(_link("anatomy.json", "secret.json"), "leads out of the runs directory", "mechanism"),
     "overlap-cut": Kind(_text("eval/workshop_cs/contamination.json", "{"), "not valid JSON", "compare"),
     "overlap-words": Kind(_text("eval/workshop_cs/contamination.json", '{"n_items": "x"}'), "contamination", "compare"),
     "error-3-mb": Kind(_record(lambda record: record.update(error=f"{EVIL}\x1b[31m\u202e" + "x" * 3_000_000)), None),
@@ -245,6 +269,8 @@ def damaged_runs(make_run: MakeRun, directory: Path, kinds: Sequence[str] = tupl
     log = [{"step": step, "loss": 1 / step, "tokens": 9, "seconds": step} for step in (1, 2, 3)]
     (lora.path / "metrics.jsonl").write_text("\n".join(map(json.dumps, log)), encoding="utf-8")
     (lora.path / "environment.json").write_text('{"packages": {}}', encoding="utf-8")
+    write_json(lora.path / "anatomy.json", invented_anatomy(lora).model_dump(mode="json"))
+    write_alignment(lora.path.parent, invented_alignment(EVIL))
     pd.read_parquet(lora.path / ITEMS).to_parquet(outside / "items.parquet")
     for name in kinds:
         run = lora.path.with_name(name)

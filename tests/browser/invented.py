@@ -60,14 +60,16 @@ def invented_anatomy(run: RunFolder) -> Anatomy:
     )  # fmt: skip
 
 
-def invented_alignment() -> Alignment:
+def invented_alignment(more: str = "unheard of") -> Alignment:
+    """Two predictors: one sees the same names, one has no number; `more` names the second, and a training set."""
     sample = Sample(rows=8, of=80, data_sha256="d" * 64)
     near = {data: {benchmark: float(data == benchmark) for benchmark in BENCHMARKS} for data in BENCHMARKS}
+    near[more] = dict.fromkeys((*BENCHMARKS, more), 0.5)
     far = {data: dict.fromkeys(BENCHMARKS) for data in BENCHMARKS}
     return Alignment(
         model="tiny", weights_sha256="a" * 64, dtype="bfloat16", seed=0, shots=0,
-        training_sets=dict.fromkeys(BENCHMARKS, sample), benchmarks=dict.fromkeys(BENCHMARKS, sample),
-        predictors={"lexical": Predictor(seconds=1, values=near), "unheard of": Predictor(seconds=1, values=far)},
+        training_sets=dict.fromkeys((*BENCHMARKS, more), sample), benchmarks=dict.fromkeys(BENCHMARKS, sample),
+        predictors={"lexical": Predictor(seconds=1, values=near), more: Predictor(seconds=1, values=far)},
     )  # fmt: skip
 
 

@@ -66,6 +66,8 @@ def test_a_part_that_is_damaged_is_named_where_it_is_looked_at(
         "compare": {"first": base, "other": [name]},
         "items": {"first": base, "second": name},
         "training": {"run": [name]},
+        "mechanism": {"run": [name]},
+        "alignment": {},
     }
     for page in [kind.page] if kind.reason and kind.page in chosen else chosen:
         app = opened(page, runs, monkeypatch, study=STUDY, **chosen[page])

@@ -30,7 +30,7 @@ def test_gains_stand_beside_predicted_alignment(open_page: Open, study: Study):
     assert grey["text"][row][columns.index("workshop_<br>cs")] == "(+1.7)"
     assert len([shape for shape in gains["layout"]["shapes"] if shape["type"] == "rect"]) == len(rows)
     assert titles(predicted) == "Predicted alignment: lexical"
-    assert sorted(predicted["layout"]["yaxis"]["ticktext"]) == sorted(BENCHMARKS)
+    assert sorted(predicted["layout"]["yaxis"]["ticktext"]) == sorted([*BENCHMARKS, "unheard of"])
     assert names(plane) == ["LoRA", "LoRA", "QLoRA", "full"]
     assert plane["data"][0]["x"] == [pytest.approx(100 * (1 - 20) / 2 / 60)]
     assert plane["data"][0]["y"] == [pytest.approx(100 * 25 / 60)]
@@ -80,7 +80,7 @@ def test_a_damaged_alignment_takes_no_page_down(
 
 
 def test_the_mechanism_is_drawn_from_what_is_stored(open_page: Open, study: Study):
-    spectra, intruders, by_layer, quantization = figures(open_page("mechanism", study=STUDY))
+    spectra, by_layer, intruders, quantization = figures(open_page("mechanism", study=STUDY))
     assert [titles(one) for one in (spectra, by_layer)] == [
         "Spectrum of the update, all kinds", "Effective rank by layer, all kinds"]  # fmt: skip
     lines = [trace for trace in by_layer["data"] if "markers" in trace["mode"]]
@@ -94,7 +94,7 @@ def test_the_mechanism_is_drawn_from_what_is_stored(open_page: Open, study: Stud
 def test_one_kind_of_matrix_and_another_quantity_are_chosen(open_page: Open, study: Study):
     app = open_page("mechanism", study=STUDY, kind="v_proj", what="Size of the update", run=study["base"].path.name)
     assert app.warning  # base has none
-    _, _, by_layer, _ = figures(open_page("mechanism", study=STUDY, kind="v_proj", what="Size of the update"))
+    _, by_layer, _, _ = figures(open_page("mechanism", study=STUDY, kind="v_proj", what="Size of the update"))
     assert titles(by_layer) == "Size of the update by layer, v_proj"
     assert by_layer["layout"]["yaxis"]["title"]["text"] == "||dW|| / ||W|| (%)"
 

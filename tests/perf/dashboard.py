@@ -1,10 +1,12 @@
-"""The dashboard over 5,000 runs: scanning, the first view, a filter, a selection, memory. Writes data/perf/dashboard.json.
+"""The dashboard over 5,000 runs: scanning, the first view, a filter, a selection, memory.
+
+Writes data/perf/dashboard.json.
 
 `python -m tests.perf.dashboard` makes the runs in a temporary directory, out of the reference runs, and measures each
 layout in processes of its own (`... one DIR`): fifty studies of a hundred runs, and one study of them all. Seconds are
 the server's, without the network and the browser; the middle of three processes counts. `imports` are what a server
 takes once, before its first view of anything.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,9 @@ LAYOUTS = {"50 studies of 100 runs": 50, "1 study of 5,000 runs": 1}
 WANTED = {"scan_cold": 1.5, "scan_unchanged": 0.2, "first_view": 2.0, "filter": 0.5, "selection": 0.5, "peak_mb": 600}
 
 
-def make(root: Path, studies: int) -> None:
+def make(root: Path, studies: int, runs: int = RUNS) -> None:
     """Runs like the reference ones; those of a method differ in their seed. Large files are links to one copy."""
-    for number in range(RUNS):
+    for number in range(runs):
         original = sorted(REFERENCE.iterdir())[number % 4]
         study = root / f"study-{number % (4 * studies) // 4:02d}"
         folder = study / f"{original.name[:-6]}{number:06x}"
@@ -101,7 +103,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="slimnb-dashboard-", dir=ROOT.parent) as place:
             make(Path(place), studies)
             layouts[name] = measure(Path(place))
-    write_json(RESULT, {"environment": describe(), "runs": RUNS, "wanted": WANTED, "layouts": layouts})
+    known = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}  # tests.perf.dashboard_sessions adds to it
+    write_json(RESULT, known | {"environment": describe(), "runs": RUNS, "wanted": WANTED, "layouts": layouts})
     for name, found in layouts.items():
         print(name, found)
 
