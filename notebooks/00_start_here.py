@@ -32,7 +32,7 @@ Markdown(f"Mode: **{MODE}**")
 # | mode | what happens | what it needs |
 # |---|---|---|
 # | `replay` | the runs that ship with the project are read; nothing is trained | nothing more |
-# | `quick` | SmolLM2-135M is trained and scored here, once for all notebooks | two cores and the memory named below |
+# | `quick` | what a notebook is about is trained or scored here, with SmolLM2-135M | two cores and the memory below |
 # | `full` | the same on the real benchmarks | a GPU or a night, and the data (`SLIMNB_DATA` or the Hub) |
 #
 # `make notebooks MODE=quick` opens all notebooks in that mode. Neither `replay` nor `quick` uses the network.
@@ -77,9 +77,8 @@ after = None
 # ## Run
 
 # %%
-runs = workshop.runs(MODE)
-benchmark = next(name for name in runs["base"].record.scores if name in ("workshop_math", "gsm8k"))
-base, lora = (runs[method].record.scores[benchmark] for method in ("base", "lora"))
+runs = workshop.runs("replay")  # the shipped ones, whatever the mode
+base, lora = (runs[method].record.scores["workshop_math"] for method in ("base", "lora"))
 display(workshop.compare(before, 100 * base.score.value, "%"), workshop.compare(after, 100 * lora.score.value, "%"))
 
 # %% [markdown]
@@ -104,10 +103,9 @@ differences(differences_frame(list(runs.values())))
 # benchmark read.
 
 # %%
-from slimnb.data import data_directory
 from slimnb.drilldown import drill_down
 
-item = drill_down(runs["base"], runs["lora"], benchmark, "fixed", data_directory(), limit=1)[0]
+item = drill_down(runs["base"], runs["lora"], "workshop_math", "fixed", limit=1)[0]
 print(item["text"], "\n\nBEFORE:", item["first"].strip(), "\n\nAFTER:", item["second"].strip())
 
 # %%
@@ -122,10 +120,8 @@ Markdown(
 # ## Checkpoint
 
 # %%
-change = slimnb.compare(runs["base"], runs["lora"], benchmark)
-assert change.paired.low > 0, (
-    "LoRA's gain is not resolved: is its training loss falling, and was it scored at all?"
-)
+change = slimnb.compare(runs["base"], runs["lora"], "workshop_math")
+assert change.paired.low > 0, "LoRA's gain is not resolved: is its training loss falling, and was it scored at all?"
 assert right_number.k >= base.score.k, "right in the form asked for is right in any form: see 03 on extraction"
 print(f"Passed: {change.paired.fixed} answers fixed, {change.paired.broken} broken.")
 

@@ -26,7 +26,7 @@ from nbclient.exceptions import CellExecutionError
 HERE = Path(__file__).resolve().parent
 SOURCES = [*sorted(HERE.glob("[0-9]*.py")), *sorted((HERE / "solutions").glob("[0-9]*.py"))]
 PLOTLY = "application/vnd.plotly.v1+json"
-SECONDS = {"replay": 300, "quick": 1800, "full": None}
+SECONDS = {"replay": 900, "quick": 1800, "full": None}
 """The longest that a cell may take, by mode; None for as long as it needs."""
 
 

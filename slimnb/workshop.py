@@ -13,6 +13,9 @@ from slimnb.errors import SlimnbError
 from slimnb.grid import load_study
 from slimnb.runs import DEFAULT_RUNS, RunFolder
 
+# Before a library that warns of it is imported: tqdm misses a widget that nothing here shows.
+warnings.filterwarnings("ignore", message="IProgress not found")
+
 Mode = Literal["replay", "quick", "full"]
 SHIPPED = PROJECT / DEFAULT_RUNS / "reference"
 STUDIES: dict[Mode, Path] = {
@@ -23,7 +26,7 @@ STUDIES: dict[Mode, Path] = {
 
 
 def mode(wanted: str | None = None) -> Mode:
-    """The mode asked for, `wanted`, else SLIMNB_MODE, else replay; and a kernel made ready for it.
+    """The mode asked for: `wanted`, else SLIMNB_MODE, else replay.
 
     Only `full` asks the Hub: the other two need nothing that does not come with the project.
 
@@ -35,7 +38,6 @@ def mode(wanted: str | None = None) -> Mode:
         raise SlimnbError(f"no mode is called {name}: there are {', '.join(get_args(Mode))}")
     if name != "full":
         os.environ["HF_HUB_OFFLINE"] = "1"
-    warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm, of a widget that nothing here shows
     return name
 
 

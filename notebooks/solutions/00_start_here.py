@@ -19,11 +19,10 @@ from IPython.display import Markdown
 
 import slimnb
 from slimnb import workshop
-from slimnb.data import data_directory
 from slimnb.drilldown import drill_down
 
 MODE = workshop.mode()
-runs = workshop.runs(MODE)
+runs = workshop.runs("replay")
 
 # %% [markdown]
 # ## Exercise 1
@@ -31,17 +30,16 @@ runs = workshop.runs(MODE)
 # An answer that training broke, on a benchmark of common sense:
 
 # %%
-other = next(name for name in runs["base"].record.scores if name in ("workshop_commonsense", "hellaswag"))
-item = drill_down(runs["base"], runs["lora"], other, "broken", data_directory(), limit=1)[0]
+item = drill_down(runs["base"], runs["lora"], "workshop_commonsense", "broken", limit=1)[0]
 print(item["text"], "\n\nBEFORE:", item["first"], "\nAFTER:", item["second"])
 
 # %% [markdown]
 # A single item proves nothing: the other way round there are fixed ones. What counts is how many of each.
 
 # %%
-change = slimnb.compare(runs["base"], runs["lora"], other).paired
+change = slimnb.compare(runs["base"], runs["lora"], "workshop_commonsense").paired
 Markdown(
-    f"On {other} {change.broken} of {change.n} items were broken and {change.fixed} fixed: a change of "
+    f"{change.broken} of {change.n} items were broken and {change.fixed} fixed: a change of "
     f"{100 * change.difference:+.1f} points (95% interval {100 * change.low:+.1f} to {100 * change.high:+.1f})."
 )
 
@@ -49,8 +47,7 @@ Markdown(
 # ## Exercise 2
 
 # %%
-benchmark = next(name for name in runs["base"].record.scores if name in ("workshop_math", "gsm8k"))
-against = slimnb.compare(runs["full"], runs["lora"], benchmark)
+against = slimnb.compare(runs["full"], runs["lora"], "workshop_math")
 paired = against.paired
 Markdown(
     f"LoRA {against.second.scores[0].k} of {paired.n}, full {against.first.scores[0].k} of {paired.n}: "
