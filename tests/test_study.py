@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import slimnb.study.work
+from slimnb.environment import JOBS
 from slimnb.errors import SlimnbError
 from slimnb.grid import StudyConfig, load_study
 from slimnb.runs import RunFolder
 from slimnb.study import Cell, cells, run_study
-from slimnb.study.local import JOBS, Local, shares
+from slimnb.study.local import Local, shares
 from tests import study_stub
 
 STUDIES = sorted((Path(__file__).resolve().parents[1] / "data" / "studies").glob("*.yaml"))
@@ -98,8 +99,8 @@ def assert_same_items(one: RunFolder, other: RunFolder) -> None:
     """The same answers; log-likelihoods as near as the order of float32 sums lets them be."""
     for benchmark in one.config.benchmarks:
         first, second = one.items(benchmark), other.items(benchmark)
-        likelihoods = [name for name in first.columns if name == "log_likelihoods"]
-        assert first.drop(columns=likelihoods).equals(second.drop(columns=likelihoods))
+        likelihoods = [name for name in first.columns if name.endswith(("log_likelihood", "log_likelihoods"))]
+        assert likelihoods and first.drop(columns=likelihoods).equals(second.drop(columns=likelihoods))
         for name in likelihoods:
             np.testing.assert_allclose(np.stack(first[name].tolist()), np.stack(second[name].tolist()), rtol=1e-4)
 
