@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -113,7 +114,8 @@ def test_kill_9_at_ten_random_moments_loses_no_finished_run_and_repeats_no_finis
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         os.kill(process.pid, signal.SIGKILL)
         for child in children if dice.random() < 0.5 else ():  # as in a power cut; else they are left alone
-            child.kill()
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         process.communicate(timeout=SECONDS)
         whole |= study.whole()
         assert {path: path.read_bytes() for path in whole} == whole
