@@ -15,7 +15,7 @@ from slimnb.evidence import Expectation, elsewhere, expect, rows_of
 from slimnb.gains import gains_frame
 from slimnb.plan import Plan, command
 from slimnb.runs import RunFolder
-from slimnb.tables import duration, gigabytes
+from slimnb.units import duration, gigabytes
 
 Nearness = dict[str, dict[str, float | None]]
 """Benchmark -> training set -> how near it is by words, on slimnb.alignment's scale."""

@@ -1,22 +1,23 @@
 """What a model is made of, from its configuration alone: no weight is loaded, and nothing but config.json downloaded.
 
-transformers' own code builds the model, of tensors that have a shape and no memory (PyTorch's device `meta`), so what
-is counted here is what a run would load, whatever the family.
+For a family that slimnb.formulas knows, config.json is enough. For any other, transformers' own code builds the model,
+of tensors that have a shape and no memory (PyTorch's device `meta`), which takes seconds. Neither PyTorch nor
+transformers is imported before that.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from slimnb.documents import read_json
 from slimnb.errors import SlimnbError
-from slimnb.models import get_model
+from slimnb.formulas import Formula, find_formula, value
 from slimnb.offline_models import OFFLINE_MODELS
+from slimnb.places import home
 from slimnb.quiet import known_noise_hidden
 
 BLOCK, OUTER_BLOCK = 64, 256
@@ -56,10 +57,9 @@ class Architecture:
     matrices: tuple[Matrix, ...]
     period: int
     """Layers after which the kinds of layers repeat: 1 where all are alike."""
-
-    @property
-    def layers(self) -> int:
-        return self.config.get_text_config(decoder=True).num_hidden_layers
+    layers: int
+    formula: Formula | None = None
+    """How its micro-batches are found without PyTorch; None: by rehearsal."""
 
     def weight_bytes(self, each: int) -> int:
         """Bytes of the parameters at `each` bytes a parameter, and of the buffers."""
@@ -98,10 +98,11 @@ def read_architecture(name: str) -> Architecture:
         SlimnbError: no such model, a Hub that does not answer, or a configuration that transformers cannot build a
             causal language model from.
     """
+    place = _place(name)
+    if formula := find_formula(_fields(place)):
+        return _of_formula(name, formula)
     from transformers import AutoConfig
 
-    local = name in OFFLINE_MODELS or Path(name).exists() or name.count("/") > 1 or name.startswith((".", "/", "~"))
-    place = get_model(name) if local else _download_config(name)
     try:
         with known_noise_hidden():
             config = AutoConfig.from_pretrained(place, local_files_only=True)
@@ -110,12 +111,53 @@ def read_architecture(name: str) -> Architecture:
     return replace(architecture_of(config), name=name)
 
 
+def _place(name: str) -> Path:
+    """The directory that has a model's config.json."""
+    if name in OFFLINE_MODELS and (home() / "models" / name).is_dir():
+        return home() / "models" / name
+    if name in OFFLINE_MODELS or Path(name).exists() or name.count("/") > 1 or name.startswith((".", "/", "~")):
+        if (Path(name) / "config.json").is_file():
+            return Path(name)
+        from slimnb.models import get_model
+
+        return get_model(name)  # which prepares it, or says what is wrong
+    return _download_config(name)
+
+
+def _fields(place: Path) -> dict[str, Any]:
+    fields = read_json(place / "config.json")
+    if not isinstance(fields, dict):
+        raise SlimnbError(f"{place}/config.json: not a model's configuration")
+    return fields
+
+
+def _of_formula(name: str, formula: Formula) -> Architecture:
+    recorded, sizes, layers = formula.recorded, formula.dimensions, formula.layers
+    outside = [tuple(value(side, sizes) for side in shape) for shape in recorded.outside]
+    layer = [tuple(value(side, sizes) for side in shape) for shape in recorded.layer]
+    shapes = (*outside, *layer * layers)
+    buffers = [sum(value(one, sizes) for one in some) for some in recorded.buffers]
+    matrices = []
+    for one in recorded.matrices:
+        inputs, outputs = value(one["inputs"], sizes), value(one["outputs"], sizes)
+        inside = ".0." in one["name"]
+        for number in range(layers if inside else 1):
+            path = one["name"].replace(".0.", f".{number}.", 1)
+            matrices.append(Matrix(path, inputs, outputs, one["quantized"], one["adapted"]))
+    return Architecture(
+        name=name, config=None, parameters=sum(prod(shape) for shape in shapes), shapes=shapes,
+        buffer_bytes=buffers[0] + layers * buffers[1], matrices=tuple(matrices), period=1, layers=layers,
+        formula=formula,
+    )  # fmt: skip
+
+
 def architecture_of(config: Any) -> Architecture:
     """The shapes that a transformers configuration gives.
 
     Raises:
         SlimnbError: transformers has no causal language model for it, or its weights are quantized already.
     """
+    import torch
     from transformers.pytorch_utils import Conv1D
     from transformers.quantizers.base import get_keys_to_not_convert
     from transformers.quantizers.quantizers_utils import should_convert_module
@@ -136,15 +178,17 @@ def architecture_of(config: Any) -> Architecture:
         shapes=tuple(tuple(parameter.shape) for parameter in parameters),
         buffer_bytes=sum(buffer.nbytes for buffer in model.buffers()),
         matrices=tuple(matrices), period=_period(config, model),
+        layers=config.get_text_config(decoder=True).num_hidden_layers,
     )  # fmt: skip
 
 
-def build(config: Any, layers: int | None = None, dtype: torch.dtype = torch.bfloat16) -> Any:
+def build(config: Any, layers: int | None = None, dtype: str = "bfloat16") -> Any:
     """A configuration's model on the device `meta`, with `layers` layers if they are named.
 
     Raises:
         SlimnbError: transformers has no causal language model for the configuration.
     """
+    import torch
     from transformers import AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
@@ -157,7 +201,7 @@ def build(config: Any, layers: int | None = None, dtype: torch.dtype = torch.bfl
     maker: Any = AutoModelForCausalLM
     try:
         with known_noise_hidden(), torch.device("meta"), no_init_weights():
-            model = maker.from_config(config, dtype=dtype)
+            model = maker.from_config(config, dtype=getattr(torch, dtype))
     except (ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise SlimnbError(f"{config.model_type}: no causal language model can be built of it: {reason}") from error
@@ -167,6 +211,8 @@ def build(config: Any, layers: int | None = None, dtype: torch.dtype = torch.bfl
 
 def _period(config: Any, model: Any) -> int:
     """Layers after which the kinds of layers repeat; all of them where they do not."""
+    import torch
+
     text = config.get_text_config(decoder=True)
     count = text.num_hidden_layers
     stacks = [part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == count]

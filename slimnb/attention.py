@@ -17,11 +17,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from slimnb.budgets import MOST_SCORES
 from slimnb.cache import Layers, growing_cache, layers_of
 
 NAME = "slimnb_grouped"
-MOST_SCORES = 1024 * 1024
-"""Queries times keys beyond which the fused attention, which keeps no scores, is used after all."""
 
 
 def grouped_attention(

@@ -12,14 +12,13 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from slimnb.architecture import Architecture
-from slimnb.batches import MOST_TOKENS, MOST_WORKERS
+from slimnb.budgets import MOST_TOKENS, MOST_WORKERS, TOKEN_BUDGET
 from slimnb.config import Method
 from slimnb.errors import SlimnbError
-from slimnb.rehearsal import Rehearsal, rehearse
-from slimnb.train import TOKEN_BUDGET
+from slimnb.replay import Rehearsal
 
 Device = Literal["cpu", "cuda"]
 Optimizer = Literal["adamw", "paged_adamw_8bit"]
@@ -50,6 +49,11 @@ class Setup:
     optimizer: Optimizer = "adamw"
     checkpointing: bool = False
     device: Device = "cpu"
+
+    @property
+    def threads(self) -> int:
+        """Batches of scoring that are computed at once: on a CPU each thread has one. Training has one micro-batch."""
+        return min(MOST_WORKERS, os.cpu_count() or 1) if (self.device, self.method) == ("cpu", "base") else 1
 
     @property
     def rows(self) -> int:
@@ -118,7 +122,7 @@ def largest_rank(architecture: Architecture, setup: Setup, memory: int) -> int |
 
 
 def _largest(peak: Callable[[int], int], memory: int, most: int) -> int:
-    """The largest number from 1 to `most` whose peak fits; 0 for none. The peak between two numbers is below a chord."""
+    """The largest number from 1 to `most` whose peak fits; 0 for none. Between two the peak is below their chord."""
     low, high = 1, most
     at_low, at_high = peak(low), peak(high)
     if at_low > memory:
@@ -152,10 +156,7 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
     _check(setup)
     trained = {"base": (), "full": architecture.shapes}.get(setup.method, architecture.adapter_shapes(setup.rank))
     count = sum(math.prod(shape) for shape in trained)
-    rehearsal = rehearse(
-        architecture, setup.method, rows, setup.length, rank=setup.rank, checkpointing=setup.checkpointing,
-        accumulating=accumulates, device=setup.device,
-    )  # fmt: skip
+    rehearsal = _rehearsal(architecture, setup, rows, accumulates)
     held = _micro_batch(rehearsal, setup, rows, 4 * count)
     activations = sum(item.bytes for item in held if item.name in ("activations", "workspace"))
     gaps = GAPS[setup.method] * activations if setup.device == "cpu" else 0
@@ -172,6 +173,18 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
     ]
     saved = (2 if setup.method == "full" else 4) * count
     return Prediction(setup, tuple(item for item in items if item.bytes), count, saved)
+
+
+def _rehearsal(architecture: Architecture, setup: Setup, rows: int, accumulates: bool) -> Rehearsal:
+    options: dict[str, Any] = {
+        "rank": setup.rank, "checkpointing": setup.checkpointing and setup.method != "base",
+        "accumulating": accumulates, "device": setup.device,
+    }  # fmt: skip
+    if architecture.formula:
+        return architecture.formula.rehearse(setup.method, rows, setup.length, **options)
+    from slimnb.rehearsal import rehearse
+
+    return rehearse(architecture, setup.method, rows, setup.length, **options)
 
 
 def _check(setup: Setup) -> None:
@@ -228,8 +241,8 @@ def _micro_batch(rehearsal: Rehearsal, setup: Setup, rows: int, gradient_bytes: 
     if setup.method == "base":
         most = max(rehearsal.first, rehearsal.at_head)
         kind = "the logits of a chunk of them" if most == rehearsal.at_head else "one layer at a time"
-        threads = min(MOST_WORKERS, os.cpu_count() or 1) if setup.device == "cpu" else 1
-        return [Item("activations", threads * most, f"scoring {tokens} on each of {threads} threads: {kind}")]
+        threads = f" on each of {setup.threads} threads" if setup.threads > 1 else ""
+        return [Item("activations", setup.threads * most, f"scoring {tokens}{threads}: {kind}")]
     late = rehearsal.rest >= max(rehearsal.first, rehearsal.at_head)
     most = max(rehearsal.first, rehearsal.at_head, rehearsal.rest)
     gradients = gradient_bytes if late or setup.accumulates else rehearsal.first_gradients

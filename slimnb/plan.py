@@ -17,11 +17,33 @@ from slimnb.architecture import Architecture
 from slimnb.config import METHODS, Method
 from slimnb.evidence import measured_of, read_evidence
 from slimnb.memory import Prediction, Setup, largest_micro_batch, largest_rank, predict
-from slimnb.probe import Rate, Work
-from slimnb.tables import duration, gigabytes
+from slimnb.units import duration, gigabytes
 
 CARDS = (8, 12, 16, 24, 40, 80)
 """GB of the usual graphics cards."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be trained on."""
+
+    rows: int
+    tokens_per_row: float
+    epochs: float
+
+    @property
+    def tokens(self) -> int:
+        return round(self.rows * self.tokens_per_row * self.epochs)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast a machine trains; see slimnb.probe."""
+
+    tokens_per_second: float
+    tokens: int
+    seconds: float
+    """Of the measurement."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimnb.config import FourBit, Lora, Training
 from slimnb.errors import SlimnbError
-from slimnb.models import add_lora, home, load_model
+from slimnb.models import add_lora, load_model
 from slimnb.offline_models import OFFLINE_MODELS
+from slimnb.places import home
+from slimnb.plan import Rate, Work
 from slimnb.train import Step, tokenize, train
 from slimnb.training_sets import Example, load_training_set
 
@@ -22,29 +24,8 @@ SECONDS = 10.0
 """Of training, after a first micro-batch that nobody counts: what is done once is done in it."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is to be trained on."""
-
-    rows: int
-    tokens_per_row: float
-    epochs: float
-
-    @property
-    def tokens(self) -> int:
-        return round(self.rows * self.tokens_per_row * self.epochs)
-
-
-@dataclass(frozen=True)
-class Rate:
-    tokens_per_second: float
-    tokens: int
-    seconds: float
-    """Of the measurement."""
-
-
-class _Enough(Exception):  # noqa: N818  no error: the loop has run long enough
-    pass
+class _LongEnoughError(Exception):
+    """No fault: the loop has run long enough."""
 
 
 def prepared(name: str) -> Path | None:
@@ -132,9 +113,9 @@ def train_briefly(model: str, setup: Setup, enough: Callable[[list[Step]], bool]
     def watch(step: Step, _: int) -> None:
         steps.append(step)
         if enough(steps):
-            raise _Enough
+            raise _LongEnoughError
 
-    with suppress(_Enough):
+    with suppress(_LongEnoughError):
         rows = [made_up_row(loaded.tokenizer, setup.length)] * setup.batch_size
         train(loaded, rows, training, 0, watch, mixed_precision=True)
     return steps

@@ -9,11 +9,11 @@ few layers is rehearsed, and each quantity, which grows by the same bytes with e
 
 from __future__ import annotations
 
+import gc
 import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -28,24 +28,7 @@ from slimnb.config import Lora, Method
 from slimnb.errors import SlimnbError
 from slimnb.models import LoadedModel, add_lora
 from slimnb.packing import Batch
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """Bytes beside the weights and the optimizer's state."""
-
-    kept: int
-    """What the forward pass leaves for the backward pass, and the weights' copies."""
-    copies: int
-    """Of `kept`: bfloat16 copies of float32 parameters, which autocast keeps for the micro-batch."""
-    at_head: int
-    """The most there is until the gradient of the hidden states is known: the logits' time."""
-    first: int
-    """The most there is in the backward pass through the last layers, where nothing has been given back yet."""
-    rest: int
-    """The most there is later in the backward pass, where gradients have taken the activations' place."""
-    first_gradients: int
-    """Of `first`: gradients of parameters."""
+from slimnb.replay import COPY, GRADIENT, MARK, PLAIN, Log, Rehearsal, carried_on, replay
 
 
 @lru_cache(maxsize=256)
@@ -71,22 +54,23 @@ def rehearse(
     """
 
     def with_layers(count: int) -> Rehearsal:
-        return _rehearse(architecture, count, method, rows, length, rank, checkpointing, accumulating, device)
+        log = rehearsed(architecture, count, method, rows, length, rank, checkpointing, device)
+        return replay(log, method != "base", accumulating)
 
     # The last layers of three periods have behind and before them what those of the whole model have.
     shallow, deep = 2 * architecture.period, 3 * architecture.period
     if architecture.layers <= deep:
         return with_layers(architecture.layers)
-    less, more = with_layers(shallow), with_layers(deep)
     further = (architecture.layers - deep) / architecture.period
-    return Rehearsal(*(round(b + further * (b - a)) for a, b in zip(astuple(less), astuple(more), strict=True)))
+    return carried_on(with_layers(shallow), with_layers(deep), further)
 
 
-def _rehearse(
+def rehearsed(
     architecture: Architecture, layers: int, method: Method, rows: int, length: int, rank: int, checkpointing: bool,
-    accumulating: bool, device: str,
-) -> Rehearsal:  # fmt: skip
-    model = build(architecture.config, layers, torch.float32 if method == "full" else torch.bfloat16)
+    device: str,
+) -> Log:  # fmt: skip
+    """The log of one micro-batch of the architecture with `layers` layers; see `rehearse`."""
+    model = build(architecture.config, layers, "float32" if method == "full" else "bfloat16")
     model._slimnb_after_head = lambda logits: logits  # which cannot be found out without weights
     if device == "cpu" and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(attention.NAME)
@@ -101,15 +85,12 @@ def _rehearse(
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True), _never_packed(), _softmax_rows_of(device):
+        with FakeTensorMode(allow_non_fake_inputs=True), _never_packed(), _softmax_rows_of(device), _no_collection():
             # Seemingly on a CPU, whose autocast and attention PyTorch then uses.
             model.to_empty(device="cpu")
             model.tie_weights()
             batch = _batch(rows, length - 1)
-            if method == "base":
-                return _read(model, batch)
-            found = _step(model, batch, layers)
-            return _step(model, batch, layers) if accumulating else found
+            return _read(model, batch) if method == "base" else _step(model, batch, layers)
     except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
         raise SlimnbError(
@@ -118,84 +99,74 @@ def _rehearse(
         ) from error
 
 
-def _read(model: Any, batch: Batch) -> Rehearsal:
+def _read(model: Any, batch: Batch) -> Log:
     """Scoring, in which nothing is kept for a backward pass."""
     model.eval()
     with torch.no_grad(), Storages(model) as storages:
         states = head.predicting_states(model, batch)
-        first, kept = storages.most(), storages.now
+        storages.mark()
         head.log_likelihoods(model, states, batch.targets)
-    return Rehearsal(kept, 0, storages.most(), first, 0, 0)
+        storages.mark()
+    return storages.log
 
 
-def _step(model: Any, batch: Batch, layers: int) -> Rehearsal:
+def _step(model: Any, batch: Batch, layers: int) -> Log:
     """Forward and backward, as slimnb.train does them in bfloat16."""
     from peft.helpers import disable_input_dtype_casting
 
     model.train()
-    marks: list[tuple[int, int]] = []
     last = next(part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == layers)[-1]
     with Storages(model) as storages:
-
-        def mark(_: Any = None) -> None:
-            marks.append((storages.most(), storages.gradients_at_most))
 
         def mark_backward(_: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
             states = args[0] if args else named["hidden_states"]
             if states.requires_grad:  # not those that a model of one layer gets from frozen embeddings
-                states.register_hook(mark)
+                states.register_hook(storages.mark)
 
         hook = last.register_forward_pre_hook(mark_backward, with_kwargs=True)
         with torch.autocast("cpu", torch.bfloat16), disable_input_dtype_casting(model):
             states = head.predicting_states(model, batch)
             hook.remove()
-            states.register_hook(mark)
-            kept, copies = storages.now, storages.copies
+            storages.mark()
+            states.register_hook(storages.mark)
             head.backward_cross_entropy(model, states, batch.targets, 1)
-        mark()
-    (at_head, _), (first, first_gradients), (rest, _) = marks[0], marks[1], marks[-1]
-    return Rehearsal(kept, copies, at_head, first, rest, first_gradients)
+        storages.mark()
+        storages.name_gradients(model)
+    return storages.log
 
 
 class Storages(TorchDispatchMode):
-    """Counts the bytes of the storages that the operations in its block make and give back, a model's own left out."""
+    """Logs the storages that the operations in its block make and give back, a model's own left out."""
 
     def __init__(self, model: Any):
         super().__init__()
-        self.now = self.copies = self.gradients = self.gradients_at_most = self._most = 0
+        self.log = Log()
+        self._places: dict[int, int] = {}
         self._parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
-        self._known = self._parameters | {buffer.untyped_storage()._cdata for buffer in model.buffers()}
+        self._own = self._parameters | {buffer.untyped_storage()._cdata for buffer in model.buffers()}
+
+    def mark(self, _: Any = None) -> None:
+        self.log.events.append(MARK)
+
+    def name_gradients(self, model: Any) -> None:
         for parameter in model.parameters():
             if parameter.grad is not None:
-                self._count(parameter.grad)
-                self.gradients += parameter.grad.nbytes
-            elif parameter.requires_grad and parameter.is_leaf:
-                parameter.register_post_accumulate_grad_hook(self._count_gradient)
-
-    def most(self) -> int:
-        """The most bytes there were since this was asked last."""
-        most, self._most = self._most, self.now
-        return most
-
-    def _count_gradient(self, parameter: torch.Tensor) -> None:
-        assert parameter.grad is not None
-        self.gradients += parameter.grad.nbytes
+                self.log.kinds[self._places[parameter.grad.untyped_storage()._cdata] - 1] = GRADIENT
 
     def _count(self, tensor: torch.Tensor) -> bool:
         storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
+        key = storage._cdata
+        if key in self._own or key in self._places:
             return False
-        self._known.add(key)
-        self.now += size
-        if self.now > self._most:
-            self._most, self.gradients_at_most = self.now, self.gradients
-        weakref.finalize(storage, self._forget, key, size).atexit = False
+        self.log.sizes.append(storage.nbytes())
+        self.log.kinds.append(PLAIN)
+        self._places[key] = len(self.log.sizes)
+        self.log.events.append(self._places[key])
+        weakref.finalize(storage, self._forget, key).atexit = False
         return True
 
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
+    def _forget(self, key: int) -> None:
+        self.log.events.append(-self._places.pop(key))
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
@@ -205,7 +176,7 @@ class Storages(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor) and self._count(tensor):
                 copied = function is torch.ops.aten._to_copy.default
                 if copied and args[0].untyped_storage()._cdata in self._parameters:
-                    self.copies += tensor.nbytes
+                    self.log.kinds[-1] = COPY
         return result
 
 
@@ -224,11 +195,12 @@ class _Unpacked(torch.autograd.Function):
 
 class _PackedLinear(torch.nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return _Unpacked.apply(input.to(torch.bfloat16), self.weight, self.bias)  # pyright: ignore[reportReturnType]
+        found: Any = _Unpacked.apply(input.to(torch.bfloat16), self.weight, self.bias)
+        return found
 
 
 def _pack(model: Any, names: set[str]) -> None:
-    """Replace linear layers by such as compute like bitsandbytes'. PEFT takes them for plain ones, as it adapts both."""  # noqa: E501
+    """Replace linear layers by such as compute like bitsandbytes', which PEFT adapts as it does plain ones."""
     for name, module in list(model.named_modules()):
         if name in names:
             outputs, inputs = module.weight.shape if isinstance(module, torch.nn.Linear) else module.weight.shape[::-1]
@@ -242,6 +214,18 @@ def _batch(rows: int, length: int) -> Batch:
     ids = torch.zeros(rows, length, dtype=torch.int64)
     places = torch.zeros(count, dtype=torch.int64)
     return Batch(ids, ids.clone(), ids.clone(), places, places.clone(), places.clone())
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let what hangs in a cycle of references stay, as it does until Python happens to look for cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

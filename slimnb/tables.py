@@ -17,6 +17,7 @@ from slimnb.errors import SlimnbError
 from slimnb.records import BenchmarkResult, Score
 from slimnb.runs import BrokenRun, RunFolder
 from slimnb.stats import PairedDifference
+from slimnb.units import duration, gigabytes
 
 
 def study_table(runs: list[RunFolder], title: str) -> Table:
@@ -56,17 +57,6 @@ def runs_table(runs: list[RunFolder], broken: list[BrokenRun]) -> Table:
 
 def interval(score: Score) -> str:
     return f"{score.low:.1%} to {score.high:.1%}"
-
-
-def gigabytes(count: int | None) -> str:
-    return "-" if count is None else f"{count / 1e9:.2f} GB"
-
-
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _score_cells(base: RunFolder | None, run: RunFolder, benchmark: str) -> tuple[str, str, str, str]:

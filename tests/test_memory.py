@@ -20,6 +20,7 @@ from slimnb.memory import Setup, largest_micro_batch, largest_rank, parse_memory
 from slimnb.models import LoadedModel, add_lora, load_model, parameter_counts, weights_bytes
 from slimnb.packing import causal_row, collate
 from slimnb.rehearsal import Storages, _step, rehearse
+from slimnb.replay import COPY, GRADIENT, MARK, PLAIN, Log, Rehearsal, replay
 from tests.families import CONFIGS, family
 
 TRANSFORMERS = [name for name in CONFIGS if name != "mamba"]
@@ -128,10 +129,9 @@ def test_the_rehearsal_is_like_the_performance(name: str, method: Any) -> None:
     batch = collate([causal_row([5] * length, 1)] * rows, 0, torch.device("cpu"))
     _after_head(loaded.model)  # found out in advance, as it is in the rehearsal
     architecture = architecture_of(config)
-    widest = max(max(matrix.inputs, matrix.outputs) for matrix in architecture.matrices if matrix.adapted)
-    performed = _step(loaded.model, batch, architecture.layers, 4 * rows * (length - 1) * widest)
+    performed = replay(_step(loaded.model, batch, architecture.layers), training=True, accumulating=False)
     rehearsed = rehearse(architecture, method, rows, length, rank=4)
-    for part in ("kept", "copies", "first", "rest", "first_gradients", "temporary"):
+    for part in ("kept", "copies", "first", "rest", "first_gradients"):
         assert getattr(rehearsed, part) == pytest.approx(getattr(performed, part), rel=0.02), part
 
 
@@ -158,17 +158,39 @@ def test_gradients_wait_for_a_steps_other_micro_batches(monkeypatch: pytest.Monk
     assert item(llama(), alone, "gradients") < item(llama(), more, "gradients") == 4 * llama().parameters
 
 
-def test_storages_that_are_given_back_are_counted_once() -> None:
+def test_storages_that_are_given_back_are_logged_once() -> None:
     model = torch.nn.Linear(4, 4)
     with Storages(model) as storages:
         one = torch.zeros(1000)
         two = one.view(10, 100)
         del one
-        assert (storages.now, storages.most()) == (4000, 4000)
-        del two
-        assert storages.now == 0
         model.weight.detach().view(-1)
-    assert storages.most() == 4000 and storages.most() == 0
+        storages.mark()
+        del two
+    assert storages.log == Log([4000], [PLAIN], [1, MARK, -1])
+
+
+@pytest.mark.parametrize("accumulating", [False, True])
+def test_a_log_is_played_again(accumulating: bool) -> None:
+    """Forward: 10 kept, 5 of it a copy. Head: 30 for a while. Backward: a gradient of 4 takes the place of the 5."""
+    log = Log([10, 5, 30, 4, 2], [PLAIN, COPY, PLAIN, GRADIENT, PLAIN],
+              [1, 2, MARK, 3, -3, MARK, 4, -2, MARK, 5, -1, -5, MARK])  # fmt: skip
+    found, there = replay(log, training=True, accumulating=accumulating), 4 if accumulating else 0
+    assert found == Rehearsal(15 + there, 5, 45 + there, 19 + there, 16, there)
+
+
+def test_an_earlier_micro_batchs_gradients_are_there_from_the_start() -> None:
+    one, more = (rehearse(llama(), "full", 2, 40, accumulating=accumulating) for accumulating in (False, True))
+    assert more.kept - one.kept == 4 * llama().parameters == more.first_gradients > one.first_gradients
+
+
+def test_scoring_holds_a_batch_for_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, found = Setup("base", batch_size=4, length=64), {}
+    for cores in (1, 2, 16):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        found[cores] = item(llama(), setup, "activations")
+        assert replace(setup, method="lora").threads == replace(setup, device="cuda").threads == 1
+    assert (found[2], found[16]) == (2 * found[1], 4 * found[1])
 
 
 # Predictions

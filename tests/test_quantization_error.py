@@ -76,11 +76,11 @@ def test_nf4_errs_least_on_gaussian_weights(gaussian: torch.Tensor) -> None:
     assert 0.08 < errors["nf4"] < 0.1  # normal weights in blocks of 64
 
 
-@pytest.mark.parametrize("form", ["nf4", "fp4"])
-def test_double_quantization_costs_little(gaussian: torch.Tensor, form: Format) -> None:
-    single, double = error(gaussian, form), error(gaussian, f"{form}+dq")  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize(("form", "doubled"), [("nf4", "nf4+dq"), ("fp4", "fp4+dq")])
+def test_double_quantization_costs_little(gaussian: torch.Tensor, form: Format, doubled: Format) -> None:
+    single, double = error(gaussian, form), error(gaussian, doubled)
     assert single <= double < 1.02 * single
-    assert not torch.equal(quantized(gaussian, form), quantized(gaussian, f"{form}+dq"))  # pyright: ignore[reportArgumentType]
+    assert not torch.equal(quantized(gaussian, form), quantized(gaussian, doubled))
 
 
 def test_bfloat16_weights_are_taken_as_well(gaussian: torch.Tensor) -> None:

@@ -1,5 +1,7 @@
 """`slimnb plan`."""
 
+import sys
+from ctypes import CDLL
 from typing import Annotated, Any, Literal
 
 import typer
@@ -43,7 +45,6 @@ def plan(
     from slimnb import plan as planning
     from slimnb.architecture import read_architecture
     from slimnb.data import data_directory
-    from slimnb.probe import Work, count_work, try_rate
 
     chosen: Any = device or ("cuda" if every_method else device_here())
     setup = Setup(method, rank, batch_size, length, optimizer, checkpointing, chosen)
@@ -57,11 +58,15 @@ def plan(
         return
     work = None
     if rows is not None and tokens_per_row is not None:
-        work = Work(rows, tokens_per_row, epochs)
+        work = planning.Work(rows, tokens_per_row, epochs)
     elif train_on is not None:
+        from slimnb.probe import count_work
+
         work = count_work(model, train_on, data_directory(data), length, epochs)
     rate, no_rate = None, "no rate was measured: add --probe"
     if probe:
+        from slimnb.probe import try_rate
+
         rate, no_rate = try_rate(model, setup, device_here(), round(work.tokens_per_row) if work else length)
     made = planning.make_plan(architecture, setup, there_is or free_memory(chosen), work, rate, no_rate)
     if as_json:
@@ -73,6 +78,11 @@ def plan(
 
 
 def device_here() -> str:
+    """What PyTorch would use. Without NVIDIA's driver that is the CPU, and PyTorch need not be asked."""
+    try:
+        CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return "cpu"
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -2,8 +2,8 @@
 
 Each cell is three steps of training, or scoring (method base), on made-up rows in a process of its own. `python -m
 tests.perf.memory` measures the cells that the report has not got yet, `... SECONDS` begins none after so many seconds
-(0 only predicts all anew), and `... one NUMBER DIRECTORY` is one of them, its models made in the directory. The first
-is a training of `tiny`, whose peak is the process's own: slimnb.memory.OVERHEAD.
+(0 only predicts all anew), and `... one MODEL METHOD LENGTH ROWS CHECKPOINTING` is one of them. The first is a training
+of `tiny`, whose peak is the process's own: slimnb.memory.OVERHEAD.
 """
 
 from __future__ import annotations
@@ -33,18 +33,23 @@ output head that is most of the model. Weights are random."""
 
 # model, method, tokens a row, rows a step, checkpointing. The token budget makes one micro-batch of 8 x 128 or 1 x 512,
 # two of 2 x 1024. The order is of worth: whoever stops early has some of each kind.
-TRAINED = ("lora", "qlora", "full")
+TRAINED = ("full", "lora", "qlora")
 CELLS: list[tuple[str, str, int, int, bool]] = [
     ("tiny", "lora", 32, 2, False),
+    (SHAPED, "full", 512, 1, False),
+    (MODEL, "full", 512, 1, True),
+    (SHAPED, "base", 512, 1, False),
+    (MODEL, "base", 512, 1, False),
+    (SHAPED, "full", 128, 4, False),
+    (SHAPED, "full", 512, 1, True),
+    *((model, "base", 128, 4, False) for model in (SHAPED, MODEL)),
+    *((SHAPED, method, 512, 1, False) for method in TRAINED[1:]),
+    *((MODEL, method, 512, 1, True) for method in TRAINED[1:]),
+    *((SHAPED, method, 128, 4, False) for method in TRAINED[1:]),
+    *((SHAPED, method, 512, 1, True) for method in TRAINED[1:]),
     *((MODEL, method, 128, 8, False) for method in TRAINED),
-    (MODEL, "lora", 1024, 2, False),
-    *((SHAPED, method, 512, 1, False) for method in ("lora", "qlora", "full", "base")),
-    *((MODEL, method, 512, 1, True) for method in TRAINED),
-    *((SHAPED, method, 128, 4, False) for method in ("lora", "qlora", "full", "base")),
-    *((SHAPED, method, 512, 1, True) for method in TRAINED),
-    *((MODEL, "base", *size, False) for size in ((128, 4), (512, 1))),
     *((MODEL, method, 256, 2, False) for method in TRAINED),
-    *((MODEL, method, 1024, 2, checkpointing) for checkpointing in (True, False) for method in TRAINED[::-1]),
+    *((MODEL, method, 1024, 2, checkpointing) for checkpointing in (True, False) for method in TRAINED),
 ]
 
 
@@ -113,8 +118,8 @@ def main() -> None:
         print("{}")
         return
     if sys.argv[1:2] == ["one"]:
-        model, *cell = CELLS[int(sys.argv[2])]
-        print(json.dumps(one(str(Path(sys.argv[3]) / model) if model == SHAPED else model, *cell)))
+        model, method, length, rows, checkpointing = sys.argv[2:]
+        print(json.dumps(one(model, method, int(length), int(rows), checkpointing == "True")))
         return
     from slimnb.environment import describe
     from slimnb.files import write_json
@@ -123,17 +128,19 @@ def main() -> None:
     report: dict[str, Any] = read_json(RESULT) if RESULT.exists() else {"cells": []}
     names = ("model", "method", "length", "rows", "checkpointing")
     done = [tuple(cell[name] for name in names) for cell in report["cells"]]
-    waiting = [number for number, cell in enumerate(CELLS) if cell not in done]
+    waiting = [cell for cell in CELLS if cell not in done]
     end = time.monotonic() + (float(sys.argv[1]) if len(sys.argv) > 1 else float("inf"))
     with TemporaryDirectory() as place:
         made = Path(place) / SHAPED
-        for number in waiting:
+        for cell in waiting:
             if time.monotonic() >= end:
                 break
-            if CELLS[number][0] == SHAPED and not made.exists():
+            if cell[0] == SHAPED and not made.exists():
                 measure("shape", made, module="tests.perf.memory")
-            found = measure("one", number, place, module="tests.perf.memory")
-            report["cells"].append({**dict(zip(names, CELLS[number], strict=True)), **found})
+            model, *rest = cell
+            found = measure("one", made if model == SHAPED else model, *rest, module="tests.perf.memory")
+            del found["process_seconds"]  # which other processes disturb, as they do not the peak
+            report["cells"].append({**dict(zip(names, cell, strict=True)), **found})
             write_json(RESULT, report)
     from slimnb.memory import OVERHEAD
     from tests.perf.published_memory import beside_published
