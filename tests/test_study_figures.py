@@ -114,7 +114,7 @@ def test_predicted_alignment_keeps_holes_where_a_predictor_has_no_number(study: 
     alignment = read_alignment(study["base"].path.parent)
     assert alignment
     known, unknown = (alignment_matrix(alignment_frame(alignment, name), name) for name in alignment.predictors)
-    assert traces(known)[0].z[0] == (1.0, 0.0, 0.0, None)
+    assert list(traces(known)[0].z[0]) == [1.0, 0.0, 0.0, None]
     assert not traces(unknown) and alt(unknown) == "An empty figure: this predictor has no number."
 
 
@@ -158,7 +158,7 @@ def test_intruders_rise_with_the_threshold(anatomy: pd.DataFrame):
 def test_quantization_is_that_of_the_first_runs_weights(anatomy: pd.DataFrame):
     figure = quantization(anatomy)
     assert [trace.name for trace in traces(figure)][:2] == ["NF4", "NF4, double quantization"]
-    assert traces(figure)[0].y == (9.0, 9.0, 9.0)
+    assert list(traces(figure)[0].y) == pytest.approx([9, 9, 9])
     assert list(traces(figure)[-1].error_y.array) == pytest.approx([1, 1, 1])  # INT4's range over layers
 
 

@@ -23,7 +23,7 @@ from slimnb.figures.alignment import fine_tunes
 from slimnb.figures.drawing import rows_of
 from slimnb.gains import alignment_frame, plane_frame
 
-MOST = 100
+MOST = 60
 """Fine-tunes of a study that are held against their base, the newest: more is no matrix to read."""
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.browser.conftest import Open, settled
 from tests.browser.damage import KINDS, STUDY, damaged_runs
+from tests.browser.invented import invented_study
 from tests.browser.server import served
 from tests.conftest import MakeRun
 from tests.dashboard.app import PAGES, TITLES
@@ -117,6 +118,11 @@ def test_the_exported_rows_are_the_filtered_ones(open_page: Open, reference: str
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
     assert len(rows) == 12 and {row["change"] for row in rows} == {"broken"}
     assert all(row["first"] == row["gold"] != row["second"] for row in rows)
+    for form, start in (("JSON", "["), ("Markdown", "| id |"), ("LaTeX", r"\begin{tabular}")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=form, exact=True).click()
+        text = Path(download.value.path()).read_text(encoding="utf-8")
+        assert text.startswith(start) and text.count("broken") >= 12
 
 
 def test_a_page_opened_from_the_sidebar_keeps_the_choice(open_page: Open, reference: str):
@@ -143,19 +149,47 @@ def test_runs_are_searched(open_page: Open, reference: str):
     assert query(page)["search"] == ["method=qlora rank=16"]
 
 
+def is_dark(page: Any) -> bool:
+    colour = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
+    return max(map(int, re.findall(r"\d+", colour)[:3])) < 60
+
+
+MODES = {"light": (1280, 720, False), "dark": (1280, 720, True), "narrow": (390, 844, False)}
+
+
+@pytest.mark.parametrize("mode", ["dark", "narrow"])
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize(("width", "height", "dark"), [(1280, 720, True), (390, 844, False)])
-def test_dark_and_narrow(
-    name: str, width: int, height: int, dark: bool, open_page: Open, reference: str, screenshot: Keep
-):
+def test_dark_and_narrow(name: str, mode: str, open_page: Open, reference: str, screenshot: Keep):
     """Nothing is wider than the window, and a dark page is dark throughout."""
+    width, height, dark = MODES[mode]
     address = f"{reference}/{'' if name == 'overview' else name}?study=reference&teach=1"
     page = open_page(address, width=width, height=height, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    colour = page.evaluate("getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor")
-    red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
-    assert (max(red, green, blue) < 60) == dark
-    screenshot(page, f"{name}-{'dark' if dark else 'narrow'}")
+    assert is_dark(page) == dark
+    screenshot(page, f"{name}-{mode}")
+
+
+def test_the_pages_of_a_study_of_several_training_sets(
+    open_page: Open, make_run: MakeRun, tmp_path: Path, screenshot: Keep
+):
+    """In all three modes: matrices, plane, spectra."""
+    invented_study(make_run)
+    with served("--runs", str(tmp_path / "runs")) as address:
+        for name in ("alignment", "mechanism"):
+            for mode, (width, height, dark) in MODES.items():
+                page = open_page(f"{address}/{name}?teach=1", width=width, height=height, dark=dark)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert page.get_by_test_id("stPlotlyChart").count() >= 3
+                screenshot(page, f"study-{name}-{mode}")
+
+
+def test_the_theme_is_switched_by_hand(open_page: Open, reference: str):
+    page = open_page(reference)
+    assert not is_dark(page)
+    page.get_by_test_id("stMainMenuButton").click()
+    page.get_by_test_id("stThemeSwitcher").get_by_text("Dark").click()
+    page.wait_for_function("getComputedStyle(document.querySelector('[data-testid=stApp]')).colorScheme == 'dark'")
+    assert is_dark(page)
 
 
 def test_figures_and_tables_have_their_text(open_page: Open, reference: str):

@@ -24,7 +24,7 @@ def test_training_shows_what_is_asked_for_smoothed_over_raw(open_page: Open, run
 
 def test_cost_shows_memory_time_and_parameters(open_page: Open, runs: dict[str, RunFolder]):
     app = open_page("cost")
-    memory, time, _ = figures(app)
+    memory, time, *_ = figures(app)
     assert [trace["x"] for trace in memory["data"]][:4] == [[2.0]] * 4
     assert [trace["x"] for trace in time["data"]][:4] == [[0.0], [1.0], [1.0], [1.0]]
     assert not app.warning

@@ -65,7 +65,7 @@ def test_the_teach_switch_says_how_to_read_each_figure(open_page: Open, runs: di
     assert not [one for one in open_page("compare").caption if "A bar is" in one.value]
     app = open_page("compare", teach="1")
     assert [one for one in app.caption if "A bar is" in one.value]
-    assert len([one for one in app.expander if one.label == "The figure in words"]) == len(figures(app))
+    assert len([one for one in app.expander if one.label == "This figure in words and in Python"]) == len(figures(app))
 
 
 def test_runs_lists_every_run_and_the_broken_one_with_its_reason(open_page: Open, runs: dict[str, RunFolder]):
