@@ -31,16 +31,14 @@ KEYS = {
 }  # fmt: skip
 """A dimension's names in config.json."""
 HARMLESS = {
-    "architectures", "auto_map", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "dtype", "torch_dtype",
-    "transformers_version", "_name_or_path", "model_type", "initializer_range", "rms_norm_eps", "layer_norm_eps",
-    "layer_norm_epsilon", "rope_theta", "rope_scaling", "rope_parameters", "rope_interleaved", "rotary_emb_base",
-    "use_cache", "hidden_act", "hidden_activation", "activation_function", "pretraining_tp", "tie_word_embeddings",
-    "max_window_layers", "sliding_window", "layer_types", "is_llama_config", "mask_token_id", "head_dim",
-    "task_specific_params", "transformers.js_config", "quantization", "n_ctx", "summary_activation",
-    "summary_first_dropout", "summary_proj_to_logits", "summary_type", "summary_use_proj", "id2label", "label2id",
-    "chunk_size_feed_forward", "output_attentions", "output_hidden_states", "return_dict", "problem_type", "name",
+    "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "dtype", "transformers_version", "model_type",
+    "_name_or_path", "initializer_range", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "rope_theta",
+    "rope_scaling", "rope_parameters", "use_cache", "hidden_act", "hidden_activation", "activation_function",
+    "pretraining_tp", "tie_word_embeddings", "max_window_layers", "sliding_window", "layer_types", "n_ctx",
+    "task_specific_params", "id2label", "label2id", "chunk_size_feed_forward", "problem_type",
 }  # fmt: skip
-"""Keys of config.json that change no tensor's size. Any other that is not at its family's default has no formula."""
+"""Keys of config.json that change no tensor's size, or are looked at apart. Any other that the family's configuration
+class knows and that is not at its default has no formula; what the class does not know the model does not heed."""
 CHUNK = 256
 """slimnb.head.CHUNK: with fewer tokens than that, logits are fewer, too."""
 
@@ -147,11 +145,8 @@ def find_formula(config: dict[str, Any]) -> Formula | None:
     if first is None or config.get("quantization_config") is not None:
         return None
     defaults = first.defaults
-    named = {name for names in KEYS.values() for name in names}
-    unusual = {
-        name for name, wanted in config.items()
-        if name not in named | HARMLESS and wanted != defaults.get(name) and wanted not in (None, False)
-    }  # fmt: skip
+    known = defaults.keys() - {name for names in KEYS.values() for name in names} - HARMLESS
+    unusual = {name for name in known & config.keys() if config[name] != defaults[name]}
     slides = config.get("sliding_window") is not None and config.get("use_sliding_window", True)
     if unusual or slides or set(config.get("layer_types") or ["full_attention"]) != {"full_attention"}:
         return None

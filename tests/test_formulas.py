@@ -91,7 +91,6 @@ def replace_layers(config: Any, layers: int) -> Any:
     [
         {"model_type": "no_such_family"}, {"attention_bias": True}, {"attention_dropout": 0.1}, {"sliding_window": 64},
         {"layer_types": ["sliding_attention"] * 5}, {"quantization_config": {"bits": 4}}, {"num_hidden_layers": 2},
-        {"an_option_of_tomorrow": 3},
     ],
     ids=lambda changed: next(iter(changed)),
 )  # fmt: skip
