@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 
 import psutil
 
+JOBS = "SLIMNB_JOBS"
+"""The variable by which a study tells a run how many shared the machine: its seconds are not those of a run alone."""
 PACKAGES = (
     "slimnb",
     "torch",
@@ -45,6 +48,7 @@ def describe() -> dict[str, Any]:
         "cores": psutil.cpu_count(logical=False),
         "memory_bytes": psutil.virtual_memory().total,
         "accelerator": _accelerator(),
+        "jobs": int(os.environ.get(JOBS) or 1),
         "git": _git(),
     }
 

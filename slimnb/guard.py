@@ -99,7 +99,8 @@ _THE_METHOD_ITSELF = ("method", "four_bit", "seed", "benchmarks")
 
 
 def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
-    """Why two runs' costs may not be held against each other: another batch, length limit or machine."""
+    """Why two runs' costs may not be held against each other: another batch, length limit, machine or
+    number of runs that shared it."""
     one, two = first.config.training, second.config.training
     found = []
     if one and two:
@@ -112,6 +113,9 @@ def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
         left, right = (machine.get(field) for machine in machines)
         if left != right:
             found.append(f"{field} {left} and {right}")
+    jobs = [machine.get("jobs", 1) for machine in machines]  # earlier runs were alone, and did not say so
+    if jobs[0] != jobs[1]:
+        found.append(f"{jobs[0]} and {jobs[1]} runs at once on the machine")
     return found
 
 

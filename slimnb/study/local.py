@@ -11,10 +11,9 @@ from typing import Self
 
 import psutil
 
+from slimnb.environment import JOBS
 from slimnb.study.work import Outcome, Task, carry_out
 
-JOBS = "SLIMNB_JOBS"
-"""The variable that tells a run how many shared the machine: its seconds are not those of a run alone."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
