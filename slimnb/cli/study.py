@@ -64,7 +64,7 @@ def study_run(
     grid = cells(study, runs)
     order = [cell.config.run_id for cell in grid]
     if executor == "local":
-        _ask_for_models({cell.config.model for cell in grid if cell.status != "completed"})
+        _ask_for_models([cell.config.model for cell in grid if cell.status != "completed"])
     place = _executor(executor, jobs, cpus, gpus, memory)
     try:
         done = list(run_study(study, runs, directory, executor=place, retry=retry))
@@ -99,9 +99,9 @@ def study_work(runs: RunsDir, name: Annotated[str, typer.Option("--name")], data
         carry_out(config, runs, name, data)
 
 
-def _ask_for_models(models: set[str]) -> None:
+def _ask_for_models(models: list[str]) -> None:
     """A model that is to come from the Hub is looked for once, before a process for each run finds out the same."""
-    for model in sorted(models):
+    for model in dict.fromkeys(models):
         if "/" in model and not Path(model).exists():
             from slimnb.architecture import read_architecture
 
