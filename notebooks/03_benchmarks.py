@@ -90,8 +90,8 @@ Markdown(
 )
 
 # %% [markdown]
-# Each further token lowers the sum, so short endings have a head start. `acc_norm` divides by the length in characters;
-# tokens would be another unit for each model's tokenizer.
+# Each further token lowers the sum, so short endings have a head start. `acc_norm` divides by the length in characters,
+# not in tokens, which are another unit for each model.
 #
 # ### Checkpoint
 
@@ -155,13 +155,10 @@ for name, (given, predicted) in {"together": together, "apart": apart}.items():
 
 # %%
 bos = tokenizer.bos_token_id
-table = {"ending": item.choices} | {
-    f"{count} BOS": [
-        f"{log_likelihood([bos] * count + given, predicted):.2f}"
-        for given, predicted in (split(item.prompt, choice) for choice in item.choices)
-    ]
-    for count in (0, 1, 2)
-}
+table = {"ending": item.choices, "no BOS": [f"{value:.2f}" for value in sums]}
+for name, start in {"one BOS": [bos], "two BOS": [bos, bos]}.items():
+    pairs = [split(item.prompt, choice) for choice in item.choices]
+    table[name] = [f"{log_likelihood(start + given, predicted):.2f}" for given, predicted in pairs]
 Markdown(to_markdown(pd.DataFrame(table)))
 
 # %% [markdown]
@@ -196,21 +193,27 @@ favourite = None  # your prediction in percent
 found = slimnb.score_choices(model, tokenizer, lettered)
 letters = Counter("ABCD"[int(np.argmax(one.log_likelihoods))] for one in found)
 display(workshop.compare(favourite, 100 * max(letters.values()) / len(lettered), "%"))
+right = Counter("ABCD"[question.gold] for question in lettered)
+hits = sum(int(np.argmax(one.log_likelihoods)) == question.gold for one, question in zip(found, lettered, strict=True))
 Markdown(
-    f"Picks: {dict(sorted(letters.items()))}. Right: {dict(sorted(Counter('ABCD'[q.gold] for q in lettered).items()))}."
+    f"Picks: {dict(sorted(letters.items()))}. Right: {dict(sorted(right.items()))}. Hits: {hits} of {len(lettered)}."
 )
 
 # %%
-by_hand = [log_likelihood(*split(lettered[0].prompt, letter)) for letter in "ABCD"]
-assert np.allclose(by_hand, found[0].log_likelihoods, atol=1e-3), "one token behind the prompt, with its space"
+tokens = [split(lettered[0].prompt, letter)[1] for letter in "ABCD"]
+assert all(len(one) == 1 for one in tokens), "a letter with its space is one token: one pass scores all four"
+with torch.no_grad():
+    log_p = model(torch.tensor([tokenizer(lettered[0].prompt).input_ids])).logits[0, -1].log_softmax(dim=-1)
+by_hand = [float(log_p[one[0]]) for one in tokens]
+assert np.allclose(by_hand, found[0].log_likelihoods, atol=1e-3), "read them at the last place of the prompt"
 assert max(letters.values()) > len(lettered) / 2, "the model has no favourite: was another one loaded?"
 print("Checkpoint passed.")
 
 # %% [markdown]
-# The letter says more about the model's habits than about what it knows: it scores as guessing does. In the **cloze**
-# form the choices themselves are compared, as the endings were, and no letter can be a favourite. Whether that shows
-# any knowledge is another question: see the score of `workshop_cs` below. slimnb has both forms of MMLU, `mmlu_cs` and
-# `mmlu_cs_cloze`, and never compares one with the other.
+# A letter that is always the same is right as often as chance puts the answer there, and says nothing of what the model
+# knows. In the **cloze** form the choices themselves are compared, as the endings were, and no letter can be a
+# favourite. Whether that shows any knowledge is another question: see the score of `workshop_cs` below. slimnb has both
+# forms of MMLU, `mmlu_cs` and `mmlu_cs_cloze`, and never compares one with the other.
 #
 # ## Reading a number out of an answer
 #
@@ -229,7 +232,7 @@ def greedy(prompt: str, most: int) -> str:
         text = tokenizer.decode(made, skip_special_tokens=True)
         if made[-1] == tokenizer.eos_token_id or any(word in text for word in mathematics.stop):
             break
-    return text
+    return re.split("|".join(map(re.escape, mathematics.stop)), text)[0]
 
 
 text = greedy(problem.prompt, mathematics.max_new_tokens)
@@ -282,6 +285,7 @@ questions = {one.id: one.question for one in mathematics.load().items}
 for name, answer in chosen.iterrows():
     print(f"{questions[name]}{answer['text']}")
     print(f"   RIGHT {answer['gold']} | STRICT {strict(answer['text'])} | FLEXIBLE {flexible(answer['text'])}\n")
+assert list(chosen["correct_flexible-extract"]) == [True, False, True], "the text below speaks of other answers"
 
 # %% [markdown]
 # The first is right, and strict sees nothing. The second is right, and then goes on to a wrong number. The third is
@@ -290,7 +294,7 @@ for name, answer in chosen.iterrows():
 #
 # ## The base model's scores
 #
-# **Predict**: how many percent of the common-sense items does the untouched model get right? Guessing gets 25.
+# **Predict**: how many percent of the common-sense items does the untouched model get right? Guessing gets one in four.
 
 # %%
 common_sense = None  # your prediction in percent

@@ -21,7 +21,7 @@ from typing import Any
 import jupytext
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 HERE = Path(__file__).resolve().parent
 SOURCES = [*sorted(HERE.glob("[0-9]*.py")), *sorted((HERE / "solutions").glob("[0-9]*.py"))]
@@ -45,7 +45,9 @@ def execute(source: Path, mode: str = "replay", **environment: str) -> nbformat.
     # plotly_mimetype: the bare figure, without plotly's own scripts of megabytes.
     environment = {**os.environ, "SLIMNB_MODE": mode, "PLOTLY_RENDERER": "plotly_mimetype", **environment}
     place = {"metadata": {"path": str(source.parent)}}
-    client = NotebookClient(notebook, timeout=SECONDS[mode], record_timing=False, resources=place)
+    client = NotebookClient(
+        notebook, timeout=SECONDS[mode], record_timing=False, coalesce_streams=True, resources=place
+    )
     with tempfile.TemporaryDirectory() as sockets:  # files, where there would be ports of the network
         manager = client.create_kernel_manager()
         manager.transport, manager.ip = "ipc", f"{sockets}/kernel"
@@ -78,7 +80,7 @@ def build(source: Path, mode: str, out: Path | None) -> bool:
     start = time.perf_counter()
     try:
         notebook = execute(source, mode)
-    except CellExecutionError as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         print(f"{name}: a cell failed\n{error}", file=sys.stderr)
         return False
     seconds = time.perf_counter() - start
@@ -92,13 +94,14 @@ def build(source: Path, mode: str, out: Path | None) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="beginnings of notebooks' names, e.g. 01; all where none is given")
+    parser.add_argument("names", nargs="*", help="beginnings of names, e.g. 01 or solutions/01; none for all")
     parser.add_argument("--mode", choices=SECONDS, default="replay")
     parser.add_argument("--out", type=Path, help="a directory to write to, instead of beside the sources")
     asked = parser.parse_args()
     if asked.mode != "replay" and asked.out is None:
         parser.error(f"--mode {asked.mode} needs --out: the notebooks beside the sources are those of replay mode")
-    chosen = [path for path in SOURCES if not asked.names or path.name.startswith(tuple(asked.names))]
+    wanted = tuple(asked.names or [""])
+    chosen = [one for one in SOURCES if f"{one.relative_to(HERE)}".startswith(wanted) or one.name.startswith(wanted)]
     if not chosen:
         parser.error(f"no notebook begins with {' or '.join(asked.names)}")
     built = [build(path, asked.mode, asked.out) for path in chosen]

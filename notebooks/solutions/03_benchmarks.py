@@ -68,7 +68,7 @@ lengths = {
 picks = {unit: (sums / length).argmax(axis=1) for unit, length in lengths.items()}
 table = pd.DataFrame(
     {
-        "divided by": picks,
+        "divided by": list(picks),
         "right": [(pick == items["gold"]).sum() for pick in picks.values()],
         "other pick than by characters": [(pick != picks["characters"]).sum() for pick in picks.values()],
     }
