@@ -19,7 +19,7 @@ from slimnb.runs import RunFolder
 from slimnb.study.board import PROGRESS_FILE
 from slimnb.study.work import start_of_work
 
-STEPS, STEP_SECONDS = 10, 0.05
+STEPS, STEP_SECONDS = 10, 0.03
 COMMAND = (sys.executable, "-m", "tests.study_stub")
 
 
