@@ -123,12 +123,16 @@ def test_plan_answers_at_once_and_needs_no_torch(name: str, words: tuple[str, ..
         "try: app()\n"
         "finally: print([m for m in ('torch', 'transformers', 'scipy') if m in sys.modules], file=sys.stderr)"
     )
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, "plan", "--model", str(tmp_path), "--method", "qlora", "--json", *words],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    seconds = time.perf_counter() - start
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["model"] == str(tmp_path) and done.stderr.strip().endswith("[]")
-    assert seconds < 2
+    seconds = []
+    for _ in range(3):  # other processes may disturb one
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", code, "plan", "--model", str(tmp_path), "--method", "qlora", "--json", *words],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["model"] == str(tmp_path) and done.stderr.strip().endswith("[]")
+        if seconds[-1] < 2:
+            break
+    assert min(seconds) < 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -88,22 +89,17 @@ def one(model: str, method: str, *size: Any) -> dict[str, Any]:
     return {"measured_bytes": peak_bytes(device), "seconds": time.perf_counter() - start, "tokens": tokens}
 
 
-def architecture(model: str) -> Any:
-    from transformers import Qwen2Config
-
-    from slimnb.architecture import architecture_of, read_architecture
-
-    return architecture_of(Qwen2Config(**QWEN2)) if model == SHAPED else read_architecture(model)
-
-
 def predicted(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The measured cells with what is predicted for them now."""
+    from slimnb.architecture import read_architecture
     from slimnb.memory import predict
+    from tests.perf.published_memory import architecture
 
     found = []
     for cell in cells:
         setup = setup_of(cell["method"], cell["length"], cell["rows"], cell["checkpointing"])
-        prediction = predict(architecture(cell["model"]), setup)
+        model = architecture("qwen2", QWEN2) if cell["model"] == SHAPED else read_architecture(cell["model"])
+        prediction = predict(model, setup)
         measured = cell["measured_bytes"]
         found.append({
             **cell, "predicted_bytes": prediction.peak, "error": prediction.peak / measured - 1,
@@ -148,7 +144,7 @@ def main() -> None:
     cells = predicted(report["cells"])
     report = {
         "environment": describe(), "steps": STEPS, "overhead_bytes": OVERHEAD, **summary(cells), "cells": cells,
-        "published": beside_published(),
+        "published": beside_published(), "plan_seconds": plan_seconds(),
     }  # fmt: skip
     write_json(RESULT, report)
     PAGE.write_text(page(report))
@@ -158,6 +154,24 @@ def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
     """Median and worst absolute error of the cells; `tiny`, which gave the overhead, is no test of it."""
     errors = [abs(cell["error"]) for cell in cells if cell["model"] != "tiny"]
     return {"cells_compared": len(errors), "median_error": statistics.median(errors), "worst_error": max(errors)}
+
+
+def plan_seconds() -> dict[str, float]:
+    """What `slimnb plan` takes from start to answer, for configurations that it has not seen: the best of three."""
+    from tests.perf.published_memory import CONFIGS
+
+    found = {}
+    for name, family, sizes in [*((name, "llama", sizes) for name, sizes in CONFIGS.items()), (SHAPED, "qwen2", QWEN2)]:
+        with TemporaryDirectory() as place:
+            (Path(place) / "config.json").write_text(json.dumps({"model_type": family, **sizes}))
+            words = [sys.executable, "-m", "slimnb", "plan", "--model", place, "--method", "qlora", "--memory", "24GB"]
+            tries = []
+            for _ in range(3):
+                start = time.perf_counter()
+                subprocess.run(words, check=True, capture_output=True)
+                tries.append(time.perf_counter() - start)
+            found[name] = min(tries)
+    return found
 
 
 def page(report: dict[str, Any]) -> str:
@@ -184,7 +198,9 @@ def page(report: dict[str, Any]) -> str:
             f"{'yes' if cell['checkpointing'] else ''} | {cell['predicted_bytes'] / 1e9:.2f} | "
             f"{cell['measured_bytes'] / 1e9:.2f} | {cell['error']:+.1%} |"
         )
-    return "\n".join([*lines, "", published_page(report["published"])])
+    took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report["plan_seconds"].items())
+    lines += ["", f"`slimnb plan` answered, Python's start included: {took}.", ""]
+    return "\n".join([*lines, published_page(report["published"])])
 
 
 if __name__ == "__main__":

@@ -5,8 +5,14 @@ The shapes are the models' published configurations. Nothing is downloaded, and 
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slimnb.architecture import Architecture
 
 GIB = 2**30
 _LLAMA = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "tie_word_embeddings": False}
@@ -22,8 +28,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 TUTORIAL = "torchtune, docs/source/tutorials/qlora_finetune.rst at commit 0e44fed: memory reserved in training"
 README = "torchtune, README.md at commit 0031bfb, section on memory and training speed: RTX 4090 with 24 GB"
 COMPILED = (
-    "torch.compile fuses a layer's element-wise operations, so that less of the workspace exists at once; adapters and "
-    "their optimizer are bfloat16 there, and float32 here"
+    "likely torch.compile, which fuses a layer's element-wise operations, so that less of the workspace is there at "
+    "once; and adapters and their optimizer, which are bfloat16 there and float32 here"
 )
 
 
@@ -47,8 +53,8 @@ CASES = (
          "rows of Alpaca, whose lengths the source does not tell, are taken as 512 tokens; what the allocator reserves "
          "is more than what is in use"),
     Case("Llama-2-7B", "qlora", 8, 2, 512, 9_290_000_000, False, TUTORIAL,
-         "there the peak is at the start (9.13 GB), where each matrix is quantized on the card beside its 16-bit self; "
-         "here weights are quantized one at a time while they are loaded"),
+         "9.13 GB were reserved there before the first step, and only adapted layers are quantized, the source does "
+         "not tell which; here every linear layer is, one at a time while it is loaded"),
     Case("Llama-3-8B", "lora", 8, 2, 2048, round(16.2 * GIB), False, README, COMPILED),
     Case("Llama-3-8B", "qlora", 8, 2, 2048, round(7.4 * GIB), False, README, COMPILED),
     Case("LLaMA-65B", "qlora", 64, 1, 512, 48 * GIB, True,
@@ -58,17 +64,23 @@ CASES = (
 """All with checkpointing, and without accumulation, as in the sources. Ranks of torchtune's are its recipes' 8."""
 
 
+def architecture(family: str, sizes: dict[str, Any]) -> Architecture:
+    """As slimnb reads it from a config.json of these sizes."""
+    from slimnb.architecture import read_architecture
+
+    with TemporaryDirectory() as place:
+        (Path(place) / "config.json").write_text(json.dumps({"model_type": family, **sizes}))
+        return read_architecture(place)
+
+
 def beside_published() -> list[dict[str, Any]]:
     """Every case with slimnb's prediction; `compared_bytes` leaves the CUDA context out where the source does."""
-    from transformers import LlamaConfig
-
-    from slimnb.architecture import architecture_of
     from slimnb.memory import Setup, predict
 
     found = []
     for case in CASES:
         setup = Setup(case.method, case.rank, case.rows, case.length, checkpointing=True, device="cuda")
-        prediction = predict(architecture_of(LlamaConfig(**CONFIGS[case.model])), setup)
+        prediction = predict(architecture("llama", CONFIGS[case.model]), setup)
         context = sum(item.bytes for item in prediction.items if item.name == "overhead")
         found.append({
             **asdict(case), "predicted_bytes": prediction.peak,
