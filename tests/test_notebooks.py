@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def test_run_anew_it_shows_what_was_kept(source: Path, tmp_path: Path, monkeypat
     startup = tmp_path / "profile_default" / "startup"
     startup.mkdir(parents=True)
     (startup / "network.py").write_text(CLOSED)
-    notebook = execute(source, IPYTHONDIR=str(tmp_path))
+    notebook = execute(source, IPYTHONDIR=str(tmp_path), OMP_NUM_THREADS=str(os.cpu_count()))  # no longer tiny models
     assert not [output for _, output in outputs(notebook) if output.get("name") == "stderr"]
     now, before = said(notebook), said(kept(source))
     assert list(map(without_numbers, now)) == list(map(without_numbers, before)), "run `make notebooks-build`"

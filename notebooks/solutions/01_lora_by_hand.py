@@ -54,7 +54,7 @@ def moved(a: torch.Tensor, b: torch.Tensor, target: torch.Tensor) -> dict[str, f
         optimizer.zero_grad()
         (b @ a - target).square().sum().backward()
         optimizer.step()
-    return {"A moved by": float((a - start[0]).norm()), "B moved by": float((b - start[1]).norm())}
+    return {"A moved by": float((a.detach() - start[0]).norm()), "B moved by": float((b.detach() - start[1]).norm())}
 
 
 torch.manual_seed(0)
@@ -91,6 +91,6 @@ rows = [(f"{100 * share:g}%", f"{100 * lost(share):.1f}%") for share in shares]
 Markdown(to_markdown(pd.DataFrame(rows, columns=["size of the update, of W", "error of the update after rounding"])))
 
 # %% [markdown]
-# The error of rounding depends on $W$ and hardly on the update: it is the same at each size, and so a small update
-# drowns in it. Keep the adapter apart, or merge in float32, where an update is much smaller than its weights; and score
-# the merged model, not only the unmerged one.
+# The error of rounding is set by $W$: about the same for all but the smallest updates, of which most is rounded away.
+# So a small update drowns in it. Keep the adapter apart, or merge in float32, where the steps between numbers are far
+# smaller than any update; and score the merged model, not only the unmerged one.
