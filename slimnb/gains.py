@@ -113,5 +113,7 @@ def _variant(first: RunFolder, other: RunFolder) -> str:
     if other is first:
         return ""
     differing = config_difference(first, other).items()
-    said = [f"{field.split('.')[-1].replace('_', ' ')} {value}" for field, (_, value) in differing if field != "seed"]
-    return ", ".join(said)
+    said = {field.split(".")[-1].replace("_", " "): value for field, (_, value) in differing if field != "seed"}
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in said.items()
+    )

@@ -1,5 +1,7 @@
 """Gains, retention plane, alignment and mechanism: frames from an invented study, and their figures."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,6 +10,7 @@ import pytest
 
 from slimnb.alignment import read_alignment
 from slimnb.anatomy import anatomy_frame
+from slimnb.errors import SlimnbError
 from slimnb.figures import (
     QUANTITIES,
     alignment_matrix,
@@ -23,7 +26,7 @@ from slimnb.figures import (
 from slimnb.gains import alignment_frame, gains_frame, plane_frame
 from slimnb.runs import RunFolder
 from tests.browser.invented import BENCHMARKS, invented_study
-from tests.conftest import ROOT, MakeRun
+from tests.conftest import MakeRun
 
 EVIL = '<a href="http:x">y<b>'
 
@@ -70,9 +73,9 @@ def test_what_has_no_base_is_refused_with_the_reason(make_run: MakeRun):
 def test_seeds_are_one_row_and_another_rank_is_named(make_run: MakeRun):
     runs = [make_run("base"), make_run("lora", seed=0), make_run("lora", seed=1), make_run("lora", rank=4)]
     frame = gains_frame(runs)
-    assert list(frame["seeds"]) == [2, 1] and list(frame["variant"]) == ["", "rank 4"]
+    assert list(frame["seeds"]) == [2, 1] and list(frame["variant"]) == ["", "alpha 8, rank 4"]
     layout: Any = gains_matrix(frame).layout
-    assert list(layout.yaxis.ticktext) == ["workshop_<br>math<br>2 seeds", "workshop_<br>math<br>rank 4"]
+    assert list(layout.yaxis.ticktext) == ["workshop_<br>math<br>2 seeds", "workshop_<br>math<br>alpha 8<br>rank 4"]
 
 
 def test_elsewhere_is_the_mean_of_the_others_and_its_interval_is_narrower_than_theirs(gains: pd.DataFrame):
@@ -181,8 +184,14 @@ def test_names_are_never_read_as_html(gains: pd.DataFrame, anatomy: pd.DataFrame
         assert "<a" not in str(layout) and "<a" not in str(figure.to_dict()["data"])
 
 
-def test_predicted_memory_is_drawn_with_its_errors():
-    frame = predictions_frame(ROOT / "data" / "perf" / "memory.json")
-    figure = predicted_memory(frame)
-    assert sum(len(trace.x) for trace in traces(figure) if trace.mode == "markers") == len(frame)
-    assert f"{len(frame)} trainings, median error" in alt(figure)
+def test_predicted_memory_is_drawn_with_its_errors(tmp_path: Path):
+    cell = {"model": "m", "method": "lora", "length": 64, "rows": 2, "checkpointing": False, "measured_bytes": 10**9}
+    cells = [cell | {"predicted_bytes": 11 * 10**8}, cell | {"predicted_bytes": 8 * 10**8, "method": "full"},
+             cell | {"model": "tiny", "predicted_bytes": 1}, cell]  # fmt: skip
+    (tmp_path / "memory.json").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    figure = predicted_memory(predictions_frame(tmp_path / "memory.json"))
+    assert [(list(trace.x), list(trace.y)) for trace in traces(figure)[:2]] == [([1.0], [1.1]), ([1.0], [0.8])]
+    assert "2 trainings, median error 15.0%, worst 20.0% (m, full)" in alt(figure)
+    (tmp_path / "memory.json").write_text('{"cells": [1]}', encoding="utf-8")
+    with pytest.raises(SlimnbError, match="not a file of predicted and measured memory"):
+        predictions_frame(tmp_path / "memory.json")

@@ -25,12 +25,13 @@ def test_gains_stand_beside_predicted_alignment(open_page: Open, study: Study):
     grey = next(trace for trace in gains["data"] if trace["name"] == "not resolved")
     blue = next(trace for trace in gains["data"] if trace["name"] == "resolved")
     rows, columns = gains["layout"]["yaxis"]["ticktext"], gains["layout"]["xaxis"]["ticktext"]
-    row, column = rows.index("LoRA on workshop_math"), columns.index("workshop_<br>math")
+    row, column = rows.index("LoRA on<br>workshop_<br>math"), columns.index("workshop_<br>math")
     assert blue["text"][row][column] == "+41.7" and grey["text"][row][column] == ""
     assert grey["text"][row][columns.index("workshop_<br>cs")] == "(+1.7)"
     assert len([shape for shape in gains["layout"]["shapes"] if shape["type"] == "rect"]) == len(rows)
     assert titles(predicted) == "Predicted alignment: lexical"
-    assert sorted(predicted["layout"]["yaxis"]["ticktext"]) == sorted([*BENCHMARKS, "unheard of"])
+    predicted_for = [name.replace("<br>", "") for name in predicted["layout"]["yaxis"]["ticktext"]]
+    assert sorted(predicted_for) == sorted([*BENCHMARKS, "unheard of"])
     assert names(plane) == ["LoRA", "LoRA", "QLoRA", "full"]
     assert plane["data"][0]["x"] == [pytest.approx(100 * (1 - 20) / 2 / 60)]
     assert plane["data"][0]["y"] == [pytest.approx(100 * 25 / 60)]
@@ -49,7 +50,7 @@ def test_what_was_forgotten_is_listed_with_what_luck_alone_would_keep(open_page:
 def test_a_method_is_chosen(open_page: Open, study: Study):
     app = open_page("alignment", study=STUDY, method="full")
     assert names(figures(app)[2]) == ["full"]
-    assert figures(app)[0]["layout"]["yaxis"]["ticktext"] == ["workshop_commonsense"]
+    assert figures(app)[0]["layout"]["yaxis"]["ticktext"] == ["workshop_<br>commonsense"]
 
 
 def test_without_a_stored_alignment_the_command_is_shown(open_page: Open, study: Study):
