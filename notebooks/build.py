@@ -67,7 +67,7 @@ def add_images(notebook: nbformat.NotebookNode) -> None:
     import plotly.graph_objects as go
 
     for output in figures(notebook):
-        figure = go.Figure(output["data"][PLOTLY])
+        figure: Any = go.Figure(output["data"][PLOTLY])
         alt = figure.layout.meta["alt"]
         image = figure.to_image("png", width=800)
         output["data"] |= {"image/png": base64.b64encode(image).decode(), "text/plain": alt}

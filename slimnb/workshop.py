@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from slimnb.config import METHODS, Method
 from slimnb.data import PROJECT, data_directory
@@ -17,7 +17,9 @@ from slimnb.runs import DEFAULT_RUNS, RunFolder
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 Mode = Literal["replay", "quick", "full"]
-SHIPPED = PROJECT / DEFAULT_RUNS / "reference"
+MODES: tuple[Mode, ...] = ("replay", "quick", "full")
+RUNS = PROJECT / DEFAULT_RUNS
+SHIPPED = RUNS / "reference"
 STUDIES: dict[Mode, Path] = {
     "quick": PROJECT / "data" / "studies" / "quick.yaml",
     "full": PROJECT / "data" / "studies" / "workshop.yaml",
@@ -28,17 +30,18 @@ STUDIES: dict[Mode, Path] = {
 def mode(wanted: str | None = None) -> Mode:
     """The mode asked for: `wanted`, else SLIMNB_MODE, else replay.
 
-    Only `full` asks the Hub: the other two need nothing that does not come with the project.
+    Only `full` asks the Hub. The other two need nothing that does not come with the project, and set HF_HUB_OFFLINE.
 
     Raises:
         SlimnbError: there is no such mode.
     """
     name = wanted or os.environ.get("SLIMNB_MODE") or "replay"
-    if name not in get_args(Mode):
-        raise SlimnbError(f"no mode is called {name}: there are {', '.join(get_args(Mode))}")
-    if name != "full":
-        os.environ["HF_HUB_OFFLINE"] = "1"
-    return name
+    for known in MODES:
+        if name == known:
+            if known != "full":
+                os.environ["HF_HUB_OFFLINE"] = "1"
+            return known
+    raise SlimnbError(f"no mode is called {name}: there are {', '.join(MODES)}")
 
 
 def runs(mode: Mode, *methods: Method) -> dict[Method, RunFolder]:
@@ -77,7 +80,7 @@ def _carried_out(study: Path, methods: tuple[Method, ...]) -> dict[Method, RunFo
     planned = load_study(study)
     grids = tuple(grid.model_copy(update={"methods": methods}) for grid in planned.grids)
     found = {}
-    for cell in run_study(planned.model_copy(update={"grids": grids}), PROJECT / DEFAULT_RUNS, data_directory()):
+    for cell in run_study(planned.model_copy(update={"grids": grids}), RUNS, data_directory()):
         if cell.status != "completed":
             raise SlimnbError(f"{cell.path}: {cell.status}" + (f": {cell.error}" if cell.error else ""))
         found[cell.config.method] = RunFolder.read(cell.path)

@@ -14,6 +14,7 @@ import pytest
 from notebooks.build import HERE, PLOTLY, SOURCES, execute
 from slimnb import workshop
 from slimnb.errors import SlimnbError
+from slimnb.grid import load_study
 from slimnb.models import home
 
 NAMES = [path.relative_to(HERE).as_posix().removesuffix(".py") for path in SOURCES]
@@ -118,6 +119,25 @@ def test_replay_gives_the_shipped_runs_in_the_order_asked_for_nowhere() -> None:
     assert list(workshop.runs("replay")) == ["base", "lora", "qlora", "full"]
     found = workshop.runs("replay", "lora", "base")
     assert list(found) == ["base", "lora"] and found["lora"].record.scores["workshop_math"].score.n == 240
+
+
+def test_quick_carries_out_the_methods_asked_for_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "name: try\nmodel: tiny\nmethods: [base, lora]\ntrain_on: [workshop_cs]\nbenchmarks: [workshop_cs]\n"
+        "options: {steps: 1}\nscoring: {limit: 2}\n"
+    )
+    monkeypatch.setattr(workshop, "RUNS", tmp_path)
+    monkeypatch.setitem(workshop.STUDIES, "quick", study)
+    first, again = workshop.runs("quick", "base"), workshop.runs("quick", "base")
+    assert list(first) == ["base"] and len(list((tmp_path / "try").iterdir())) == 1
+    assert first["base"].record.status == "completed"
+    assert first["base"].record.finished == again["base"].record.finished
+
+
+@pytest.mark.parametrize("mode", workshop.STUDIES)
+def test_each_mode_has_a_study_of_every_method(mode: workshop.Mode) -> None:
+    assert {run.method for run in load_study(workshop.STUDIES[mode]).runs()} == {"base", "lora", "qlora", "full"}
 
 
 def test_a_prediction_stands_beside_what_was_measured() -> None:

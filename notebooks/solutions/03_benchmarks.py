@@ -98,6 +98,6 @@ for method, run in runs.items():
 Markdown(to_markdown(pd.DataFrame(rows, columns=["run", "strict-match", "flexible-extract", "own", "of"])))
 
 # %% [markdown]
-# It helps the untouched model, whose form varies, and hardly the trained one, which learned the form. Who may choose
-# among readings after the scores are known can make the gain of training larger or smaller at will. So name the reading
-# first, and report the others beside it.
+# It moves the score of the untouched model, whose form varies, and not that of the trained one, which learned the form.
+# Whoever may choose among readings after the scores are known can make the gain of training larger or smaller at will.
+# So name the reading first, and report the others beside it.
