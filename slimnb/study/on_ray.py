@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -20,6 +21,7 @@ from slimnb.progress import console
 from slimnb.study.state import look
 from slimnb.study.work import STOP_SECONDS, Outcome, Task, carry_out, note_out_of_memory
 
+CONNECT_SECONDS = 10.0
 RETRIES = 5
 """How often Ray starts a run again whose worker or machine is lost."""
 
@@ -49,11 +51,14 @@ class Ray:
         ray = self._ray
         self._ours = not ray.is_initialized()
         if self._ours:
+            address = os.environ.get("RAY_ADDRESS", "")
+            host, _, port = address.rpartition(":")
             try:
+                if port.isdigit() and "//" not in host:  # Ray itself asks a host that is not there for minutes
+                    socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except Exception as error:  # of many kinds
-                where = os.environ.get("RAY_ADDRESS", "on this machine")
-                raise SlimnbError(f"no Ray cluster {where}: {error}") from error
+                raise SlimnbError(f"no Ray cluster at {address or 'this machine'}: {error}") from error
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         has_gpus = any(node.get("GPU") for node in nodes)
         self._cpus, self._gpus = cpus, (float(has_gpus) if gpus is None else gpus)
