@@ -16,7 +16,7 @@ import transformers
 
 from slimnb.architecture import Architecture, architecture_of, read_architecture
 from slimnb.config import METHODS
-from slimnb.formulas import find_formula
+from slimnb.formulas import by_age, by_number, find_formula
 from slimnb.rehearsal import rehearse
 from tests.families import CONFIGS
 from tests.perf.memory import QWEN2
@@ -84,6 +84,12 @@ def test_rows_of_one_many_layers_and_few_tokens(tmp_path: Path) -> None:
 def replace_layers(config: Any, layers: int) -> Any:
     config.num_hidden_layers = layers
     return config
+
+
+def test_events_by_age_are_the_same_events() -> None:
+    events = [1, 2, -1, 0, 3, 4, -4, -2, 0, 5, -3, -5, 0]
+    assert by_number(by_age(events)) == events
+    assert by_age(events) == [1, 1, -2, 0, 1, 1, -1, -3, 0, 1, -3, -1, 0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from slimnb.train import tokenize
 from slimnb.training_sets import TRAINING_SETS
 from tests.families import CONFIGS
 
-SETUP = Setup("lora", rank=4, batch_size=4, length=64)
+SETUP = Setup("lora", rank=4, batch_size=4, length=64, device="cuda")
+"""On a CPU 4 bits spare little: the 16-bit weights stay mapped, as long as there is room."""
 Call = Callable[..., tuple[int, str, str]]
 
 
@@ -55,7 +57,7 @@ def slimnb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], t
 
 
 def peak(architecture: Architecture, method: Any, checkpointing: bool) -> int:
-    return predict(architecture, Setup(method, rank=4, batch_size=4, length=64, checkpointing=checkpointing)).peak
+    return predict(architecture, replace(SETUP, method=method, checkpointing=checkpointing)).peak
 
 
 def rendered(table: Any) -> str:
@@ -148,6 +150,12 @@ def test_a_training_sets_tokens_are_counted(tmp_path: Path, tiny: LoadedModel) -
 
 
 # Tables
+
+
+def test_the_advice_has_evidence_with_a_runs_id(architecture: Architecture) -> None:
+    said = " ".join(advise(architecture, SETUP, 10**12))
+    assert "lora-smollm2-135m-workshop-math-s0-711752" in said and "full-smollm2-135m-workshop-math-s0-8d74fc" in said
+    assert "it shows what may happen" in said
 
 
 def test_a_plan_is_shown_item_by_item(architecture: Architecture) -> None:
