@@ -337,4 +337,4 @@ Markdown("\n".join(said))
 # - Sums favour short answers; boundaries and doubled beginnings change them silently; letters measure habits, too.
 # - Read what the model wrote, and count how often the limit cut it.
 #
-# **Next**: the dashboard (`make dashboard`) shows items of all runs side by side.
+# **Next**: [04_train_lora](04_train_lora.ipynb)
