@@ -99,11 +99,12 @@ def carry_out(task: Task, stopped: Callable[[], bool] = lambda: False) -> Outcom
 def start_of_work() -> str:
     """Called in the run's own process: its configuration as JSON; from now on the end of standard input interrupts it.
 
-    Interrupts are taken even where they were ignored when the process started, as in a shell's background.
+    Interrupts are taken even where they were ignored when the process started, as in a shell's background, or blocked.
     """
     config = sys.stdin.readline()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     main = threading.main_thread()
 
     def watch() -> None:
