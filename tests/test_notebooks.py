@@ -106,6 +106,13 @@ def test_every_exercise_has_its_solution() -> None:
         assert len(asked) >= 2 and asked == solved
 
 
+@pytest.mark.parametrize("page", ["README.md", "00_start_here.py"])
+def test_the_maps_name_every_notebook_with_its_minutes(page: str) -> None:
+    rows = re.findall(r"^(?:# )?\| \[?(\d\d_\w+).*?\| (\d+) \|", (HERE / page).read_text("utf-8"), re.MULTILINE)
+    told = [re.search(r"\*\*Minutes\*\*:\s(?:# )?(\d+)", path.read_text("utf-8")) for path in SOURCES]
+    assert rows == [(path.stem, minutes[1]) for path, minutes in zip(SOURCES, told, strict=True) if minutes]
+
+
 def test_the_mode_is_the_cells_or_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIMNB_MODE", raising=False)
     assert workshop.mode() == "replay"
