@@ -210,10 +210,13 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, checkpoin
     costs.total_parameters, costs.trainable_parameters = parameter_counts(loaded.model)
     _shard_if_wanted(loaded)
     with folder.metrics_log() as log, progress_bar(f"{folder.record.id}: training", None) as advance:
+        shown = 0
 
         def on_step(step: Step, steps: int) -> None:
+            nonlocal shown
             log(asdict(step))
-            advance(1, f"loss {step.loss:.3f}", steps)
+            advance(step.step - shown, f"loss {step.loss:.3f}", steps)  # the first after a resume is not step 1
+            shown = step.step
 
         rows = [render(row, loaded.tokenizer, config.chat_template) for row in examples.examples]
         mixed = config.dtype == "bfloat16"

@@ -66,6 +66,8 @@ class StudyConfig(Frozen):
     """A study: one grid, or several that share what stands beside them."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    needs_gpu: bool = False
+    """Made for a CUDA GPU: on a CPU it would take days."""
     grids: tuple[Grid, ...]
 
     @model_validator(mode="before")
@@ -74,11 +76,12 @@ class StudyConfig(Frozen):
         """Each grid takes from the study what it does not give itself; of options and scoring, name by name."""
         if not isinstance(given, dict):
             return given
-        shared = {key: value for key, value in given.items() if key not in ("name", "grids")}
+        own = {key: given[key] for key in ("name", "needs_gpu") if key in given}
+        shared = {key: value for key, value in given.items() if key not in (*own, "grids")}
         grids = given.get("grids", [{}])
         if not isinstance(grids, list | tuple) or not all(isinstance(grid, dict) for grid in grids):
             return given
-        return {"name": given.get("name"), "grids": [_inherit(shared, grid) for grid in grids or [{}]]}
+        return {**own, "grids": [_inherit(shared, grid) for grid in grids or [{}]]}
 
     def runs(self) -> list[RunConfig]:
         """The grids' runs in order, each once.

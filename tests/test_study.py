@@ -245,12 +245,27 @@ def test_without_the_hub_a_study_of_its_models_says_so_once_and_starts_nothing(
     from slimnb.cli import main
 
     record = next(path for path in STUDIES if path.stem == "record")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("sys.argv", ["slimnb", "study", "run", str(record), "--runs", str(tmp_path)])
     with pytest.raises(SystemExit) as end:
         main()
     told = capsys.readouterr().err
     assert end.value.code == 1 and not list(tmp_path.iterdir())
     assert told.count("Error:") == 1 and told.startswith("Error: meta-llama/Llama-3.2-1B") and "the Hub" in told
+
+
+def test_without_a_gpu_a_study_made_for_one_says_so_and_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from slimnb.cli import main
+
+    record = next(path for path in STUDIES if path.stem == "record")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["slimnb", "study", "run", str(record), "--runs", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1 and "record.yaml is made for a CUDA GPU" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

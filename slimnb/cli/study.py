@@ -64,6 +64,8 @@ def study_run(
     grid = cells(study, runs)
     order = [cell.config.run_id for cell in grid]
     if executor == "local":
+        if study.needs_gpu:
+            _ask_for_gpu(file)
         _ask_for_models([cell.config.model for cell in grid if cell.status != "completed"])
     place = _executor(executor, jobs, cpus, gpus, memory)
     try:
@@ -97,6 +99,13 @@ def study_work(runs: RunsDir, name: Annotated[str, typer.Option("--name")], data
 
     with reported_to(runs / name / config.run_id / PROGRESS_FILE):
         carry_out(config, runs, name, data)
+
+
+def _ask_for_gpu(file: Path) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise SlimnbError(f"{file} is made for a CUDA GPU, and there is none here; --executor ray takes a cluster's")
 
 
 def _ask_for_models(models: list[str]) -> None:
