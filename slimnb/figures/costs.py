@@ -7,6 +7,7 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimnb.config import METHODS
 from slimnb.figures.drawing import (
     CHANCE_COLOUR,
     METHOD_STYLE,
@@ -68,7 +69,8 @@ def cost(frame: pd.DataFrame, against: Cost = "memory", benchmark: str | None = 
 def predicted_memory(frame: pd.DataFrame) -> go.Figure:
     """Peak memory of `predictions_frame`'s trainings as predicted and as measured; the band is within a fifth."""
     figure, said = go.Figure(), []
-    for method, rows in grouped("method", frame).items():
+    groups = grouped("method", frame)
+    for method, rows in ((method, groups[method]) for method in METHODS if method in groups):
         style = METHOD_STYLE[method]
         figure.add_scatter(
             name=style.name, mode="markers", x=[row.measured_bytes / 1e9 for row in rows],
