@@ -27,7 +27,7 @@ OVERHEAD = {"cpu": 506_000_000, "cuda": 750_000_000}
 """Bytes of a process beside its tensors. cpu: the peak of a training of `tiny`, Python and all libraries loaded
 (tests/perf/memory.py, in data/perf/memory.json). cuda: not measured by slimnb; the context of a process that holds
 nothing was 723 MiB in discuss.pytorch.org/t/73021, newer versions need less."""
-GAPS: dict[Method, float] = {"base": 0.0, "lora": 0.6, "qlora": 0.6, "full": 0.35}
+GAPS: dict[Method, float] = {"base": 0.0, "lora": 0.65, "qlora": 0.83, "full": 0.38}
 """On a CPU, bytes lost for each byte of activations. PyTorch takes tensors and small objects, such as the nodes of
 autograd's graph, from the C library's one heap, and a small object in the hole that a tensor has left makes it too
 small for the next tensor of that size: the same requests without the small ones, played back, leave almost no gaps.

@@ -19,7 +19,8 @@ PRIMES = {
     19: formulas.ROWS, 29: formulas.TOKENS, 5: formulas.KEY_HEADS, 7: formulas.GROUPS, 11: formulas.HEAD_WIDTH,
     13: formulas.WIDTH, 61: formulas.INNER, 67: formulas.VOCABULARY, 17: formulas.RANK, 31: formulas.POSITIONS,
 }  # fmt: skip
-HEAD_WIDTH = 22
+HEAD_WIDTH = {"gpt_neox": 88}
+"""Where a quarter of it, and half of that, are whole numbers, as GPT-NeoX's rotary embedding needs; else 22."""
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gpt_neox", "gpt2")
 APART = ("llama", "mistral", "qwen3", "gemma")
 """Families in which the width of a head is an option of its own."""
@@ -32,7 +33,8 @@ def small(family: str, grouped: bool, tied: bool) -> Any:
     from transformers import AutoConfig
 
     heads = 35 if grouped else 5
-    width = heads * 26 if family in APART else heads * HEAD_WIDTH
+    head_width = HEAD_WIDTH.get(family, 22)
+    width = heads * 26 if family in APART else heads * head_width
     sizes = {
         "vocab_size": 67, "hidden_size": width, "intermediate_size": 61, "num_hidden_layers": 3,
         "num_attention_heads": heads, "max_position_embeddings": 31, "tie_word_embeddings": tied,
@@ -43,7 +45,7 @@ def small(family: str, grouped: bool, tied: bool) -> Any:
     if family not in ALWAYS_ALIKE:
         sizes |= {"num_key_value_heads": 5}
     if family in APART:
-        sizes |= {"head_dim": HEAD_WIDTH}
+        sizes |= {"head_dim": head_width}
     if family == "mistral":
         sizes |= {"sliding_window": None}
     return AutoConfig.for_model(family, **sizes)
@@ -56,7 +58,7 @@ def monomial(number: int, config: Any) -> Monomial:
         ValueError: it is none, as a sum of two is none.
     """
     heads, apart = config.num_attention_heads, config.model_type in APART
-    values = {formulas.HEAD_WIDTH: HEAD_WIDTH, formulas.WIDTH: heads * 26 if apart else 0}
+    values = {formulas.HEAD_WIDTH: HEAD_WIDTH.get(config.model_type, 22), formulas.WIDTH: heads * 26 if apart else 0}
     powers: dict[str, int] = {}
     rest = Fraction(number)
     # The width first: where it is a number of its own it has the other primes of the heads in it.

