@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from slimnb.batches import by_length
+from slimnb.batches import by_length, find_budget, in_batches, worker_count
 from slimnb.checkpoint import trainable
 from slimnb.head import backward_cross_entropy, predicting_states
 from slimnb.models import LoadedModel
@@ -18,11 +18,12 @@ from slimnb.train import TOKEN_BUDGET
 Advance = Callable[[int], None]
 
 
-@torch.no_grad()
 def mean_states(loaded: LoadedModel, sequences: list[Encoded], advance: Advance) -> np.ndarray:
     """The mean over a sequence's tokens of the hidden states that enter the output head: [n sequences, width]."""
     found = np.zeros((len(sequences), loaded.model.get_output_embeddings().weight.shape[1]))
-    for places in by_length([len(one.ids) for one in sequences], TOKEN_BUDGET[loaded.device.type]):
+
+    @torch.inference_mode()  # each thread must enter it
+    def read(places: list[int]) -> None:
         rows = [causal_row(sequences[i].ids, 1) for i in places]
         batch = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
         states = predicting_states(loaded.model, batch).float()
@@ -30,6 +31,8 @@ def mean_states(loaded: LoadedModel, sequences: list[Encoded], advance: Advance)
         counts = torch.tensor([len(row.targets) for row in rows], device=states.device)
         found[places] = (sums / counts[:, None]).cpu().numpy()
         advance(len(places))
+
+    in_batches([len(one.ids) for one in sequences], find_budget(loaded.model), read, worker_count(loaded.model))
     return found
 
 
