@@ -63,7 +63,7 @@ def page() -> None:
         chart(intruders, frame, "intruders", runs, MADE)
     with right:
         chart(quantization, frame, "quantization", runs, MADE)
-    if runs:
+    if not frame.empty:  # as it is, too, where an anatomy holds no matrix
         _in_words(found)
         st.subheader("Every matrix")
         shown = frame.drop(columns=LISTS)
