@@ -56,7 +56,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
         assert list(mine) == pytest.approx(list(theirs), abs=1e-3)
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_weights_split_over_processes_learn_and_score_the_same(method: str, tmp_path: Path) -> None:
     one = launched(tmp_path / "one", 1, "--method", method)
     two = launched(tmp_path / "two", 2, "--method", method, fsdp=True)

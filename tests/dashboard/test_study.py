@@ -114,6 +114,7 @@ def test_without_an_anatomy_the_command_is_shown(open_page: Open, study: Study):
     assert f"slimnb anatomy {study['lora workshop_math'].path}" in app.code[0].value
 
 
+@pytest.mark.slow
 def test_every_figures_lines_draw_it_in_a_notebook(open_page: Open, study: Study, monkeypatch: pytest.MonkeyPatch):
     for page in ("overview", "compare", "training", "cost", "alignment", "mechanism"):
         app = open_page(page, study=STUDY)
