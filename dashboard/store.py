@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +17,11 @@ from typing import Any
 import streamlit as st
 
 from dashboard.saved import RECORDS, SavedRun, Stamp, stamp_of
+from slimnb.collector import paused
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
-from slimnb.runs import DEFAULT_RUNS, BrokenRun
+from slimnb.places import DEFAULT_RUNS
+from slimnb.runs import BrokenRun
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -59,7 +60,8 @@ class Shelf:
         self._looking = threading.Lock()
 
     def look(self) -> Store:
-        with self._looking, _uncollected():  # sessions share the shelf
+        # Sessions share the shelf. The collector would walk the records of thousands of runs: a third of the time.
+        with self._looking, paused():
             found = {place: self._read(place, outside) for place, outside in _places(self._root)}
             if found != self._seen:
                 if len(found) > len(self._seen) + MANY:
@@ -119,18 +121,6 @@ def options() -> Any:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _shelf(root: Path) -> Shelf:
     return Shelf(root)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Python's collector would walk the records of thousands of runs again and again: a third of the time."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _settle_in() -> None:

@@ -6,5 +6,7 @@ MOST_WORKERS = 4
 """Threads that score a batch each: every one holds its own activations."""
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 8192}
 """Tokens in a micro-batch of training, padding included; halved when memory runs out."""
+CHUNK = 256
+"""Predicted tokens whose logits exist at once: 25 MB in bfloat16 for a vocabulary of 50,000."""
 MOST_SCORES = 1024 * 1024
 """Queries times keys beyond which attention on a CPU, too, is PyTorch's fused one, which keeps no scores."""

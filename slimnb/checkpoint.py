@@ -87,7 +87,7 @@ class Checkpoints:
         def kept(tensor: torch.Tensor) -> torch.Tensor:
             """In one piece, which all processes put together and one keeps."""
             together = whole(tensor.detach())
-            return together.cpu() if processes.is_main else together[:0] if together.dim() else together
+            return together.cpu() if processes.is_main else together.new_empty(0)
 
         tensors = {f"model.{name}": kept(parameter) for name, parameter in trainable(model)}
         tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
@@ -147,17 +147,18 @@ def trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
 
 
 def _restore(model: Any, optimizer: Any, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]) -> None:
-    parameters = [parameter for _, parameter in trainable(model)]
+    named = trainable(model)
     with torch.no_grad():
-        for name, parameter in trainable(model):
+        for name, parameter in named:
             parameter.copy_(like(tensors[f"model.{name}"], parameter))
     state: dict[int, dict[str, Any]] = {}
     for name, value in [*tensors.items(), *((f"optimizer.{key}", number) for key, number in numbers.items())]:
         kind, _, rest = name.partition(".")
         if kind == "optimizer":
             index, _, part = rest.partition(".")
-            moment = isinstance(value, torch.Tensor) and value.shape == parameters[int(index)].shape
-            state.setdefault(int(index), {})[part] = like(value, parameters[int(index)]) if moment else value
+            _, parameter = named[int(index)]
+            moment = isinstance(value, torch.Tensor) and value.shape == parameter.shape
+            state.setdefault(int(index), {})[part] = like(value, parameter) if moment else value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     own = tensors.get(f"random.{Processes().index}")
     if own is not None:

@@ -16,6 +16,7 @@ from slimnb.contamination import explain
 from slimnb.errors import SlimnbError
 from slimnb.guard import (
     FORMAT_COLUMNS,
+    beyond_the_method,
     changed_nothing,
     comparability,
     config_difference,
@@ -33,6 +34,7 @@ from slimnb.stats import (
     paired_over_seeds,
     smallest_difference,
 )
+from slimnb.units import points
 
 MARGIN = 0.02
 """Two scores closer than this, as a proportion, count as equally good unless the user says otherwise."""
@@ -93,7 +95,7 @@ class Comparison:
     def verdict(self) -> str:
         """The comparison in one sentence."""
         paired = self.paired
-        interval = f"{_points(paired.difference)} points (95% {_points(paired.low)} to {_points(paired.high)})"
+        interval = f"{points(paired.difference)} points (95% {points(paired.low)} to {points(paired.high)})"
         what = f"{self.benchmark}, {self.second.name} against {self.first.name}"
         if self.resolved:
             return f"{what}: {'better' if paired.difference > 0 else 'worse'} by {interval}, {paired.n} items"
@@ -178,7 +180,7 @@ def compare_all(runs: Sequence[RunFolder], margin: float = MARGIN) -> tuple[list
     pairs += [(lora, qlora) for lora in sets[1:] for qlora in sets[1:] if _matched(lora[0], qlora[0])]
     done, refused = [], []
     for first, second in pairs:
-        shared = [name for name in first[0].record.scores if all(name in run.record.scores for run in second)]
+        shared = scored_on([first[0], *second])
         family, reasons = compare_pair(first, second, shared, margin)
         done += family
         refused += reasons.values()
@@ -213,6 +215,20 @@ def seeds_together(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
     return list(sets.values())
 
 
+def scored_on(runs: Sequence[RunFolder]) -> list[str]:
+    """The benchmarks that all of the runs were scored on, in the first one's order."""
+    return [name for name in runs[0].record.scores if all(name in run.record.scores for run in runs)]
+
+
+NO_BASE = "no base run starts from the same weights in the same precision"
+
+
+def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
+    """The first run among `runs` of the untouched model that a fine-tune started from, in the same precision."""
+    bases = (run for run in runs if run.config.method == "base")
+    return next((base for base in bases if base.record.lineage == tuned.record.lineage), None)
+
+
 def _equivalence(first: np.ndarray, second: np.ndarray, margin: float) -> Equivalence:
     """Of one seed each by the score test; of several by their 90% interval, which is the same two one-sided tests."""
     if len(first) == len(second) == 1:
@@ -224,9 +240,7 @@ def _equivalence(first: np.ndarray, second: np.ndarray, margin: float) -> Equiva
 
 def _matched(lora: RunFolder, qlora: RunFolder) -> bool:
     """Whether the two are LoRA and QLoRA of one recipe."""
-    if (lora.record.method, qlora.record.method) != ("lora", "qlora"):
-        return False
-    return {field.split(".")[0] for field in config_difference(lora, qlora)} <= {"method", "four_bit", "seed"}
+    return (lora.record.method, qlora.record.method) == ("lora", "qlora") and not beyond_the_method(lora, qlora)
 
 
 def overlap_notes(run: RunFolder, benchmarks: Sequence[str]) -> list[str]:
@@ -277,7 +291,3 @@ def _name(run: RunFolder) -> str:
     if lineage and lineage.merged_from:
         return f"merged to {lineage.merged_to} ({lineage.merged_from})"
     return run.record.method
-
-
-def _points(proportion: float) -> str:
-    return f"{100 * proportion:+.1f}"

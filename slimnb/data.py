@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slimnb.errors import SlimnbError
+from slimnb.places import PROJECT
 from slimnb.rows import (
     Gsm8kRow,
     HellaswagRow,
@@ -24,7 +25,6 @@ from slimnb.rows import (
     validate_row,
 )
 
-PROJECT = Path(__file__).resolve().parents[1]
 WORKSHOP = PROJECT / "data" / "workshop"
 
 

@@ -11,13 +11,10 @@ from typing import Any
 import numpy as np
 
 from slimnb.errors import SlimnbError
-from slimnb.models import get_model
 from slimnb.own_data import BadRow, OwnData
-from slimnb.quiet import known_noise_hidden
 from slimnb.tokens import Encoded
 from slimnb.train import tokenize
 from slimnb.training_sets import own_example, render
-from slimnb.trust import NO_CODE
 
 
 @dataclass(frozen=True)
@@ -64,22 +61,6 @@ class DataCheck:
     """Lines of each group of rows that are the same word for word."""
     ambiguous: list[list[int]]
     """Lines of each group of rows with one prompt and more than one completion. An empty prompt is none."""
-
-
-def load_tokenizer(model: str) -> Any:
-    """A model's tokenizer without its weights.
-
-    Raises:
-        SlimnbError: the model cannot be found, or its tokenizer not be loaded.
-    """
-    from transformers import AutoTokenizer
-
-    where = get_model(model)
-    try:
-        with known_noise_hidden():
-            return AutoTokenizer.from_pretrained(where, local_files_only=True, **NO_CODE)
-    except (OSError, ValueError, KeyError) as error:
-        raise SlimnbError(f"{where}: its tokenizer cannot be loaded: {error}") from error
 
 
 def check_data(

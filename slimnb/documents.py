@@ -33,6 +33,21 @@ def read_yaml(path: Path) -> Any:
     return _read(path, yaml.safe_load, "YAML")
 
 
+def read_stored(path: Path, schema_version: int) -> Any:
+    """The document in a JSON file beside the runs, of at most this schema; None where there is no file.
+
+    Raises:
+        SlimnbError: the file cannot be read, is not JSON, or is of a newer slimnb.
+    """
+    if not path.exists():
+        return None
+    fields = read_json(path)
+    version = fields.get("schema_version") if isinstance(fields, dict) else None
+    if isinstance(version, int) and version > schema_version:
+        raise SlimnbError(f"{path}: written by a newer slimnb (schema {version}): upgrade slimnb")
+    return fields
+
+
 def _read(path: Path, parse: Callable[[str], Any], form: str) -> Any:
     try:
         return parse(path.read_text(encoding="utf-8"))

@@ -2,9 +2,8 @@
 
 Columns of the items, for every benchmark: id, subject, prompt_sha256, gold, prediction, correct_METRIC (bool) for each
 of its metrics, and truncated. Multiple choice: log_likelihoods, answer_tokens, answer_bytes (lists, one a choice).
-Generation: text, extracted_METRIC, tokens, hit_limit, and of the right solution gold_log_likelihood (nats)
-and gold_bytes. No benchmark text is stored: it is joined by id where the data
-set is present.
+Generation: text, extracted_METRIC, tokens, hit_limit, and of the right solution gold_log_likelihood (nats) and
+gold_bytes. No benchmark text is stored: it is joined by id where the data set is present.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from slimnb.benchmarks import Benchmark, ChoiceItem, Questions
+from slimnb.benchmarks import Benchmark, Questions
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict, normalize
 from slimnb.generation import SLOTS, generate
 from slimnb.gold import bits_per_byte
@@ -98,8 +97,7 @@ def _chosen(
     for item, score in zip(items, scores, strict=True):
         likelihoods = np.array(score.log_likelihoods)
         best = int(likelihoods.argmax())
-        # Length in characters, as lm-eval's acc_norm; an empty answer counts as one.
-        per_character = likelihoods / [max(1, len(choice)) for choice in item.choices]
+        per_character = likelihoods / item.lengths
         right = {"acc": best == item.gold, "acc_norm": int(per_character.argmax()) == item.gold}
         prediction = int(per_character.argmax()) if benchmark.primary == "acc_norm" else best
         rows.append(
@@ -125,8 +123,7 @@ def _generated(
         loaded.model, loaded.tokenizer, [item.prompt for item in items], benchmark.max_new_tokens, benchmark.stop,
         slots, advance,
     )  # fmt: skip
-    solutions = [ChoiceItem(item.id, item.subject, item.prompt, (item.gold,), 0, item.joint) for item in items]
-    likely = score_choices(loaded.model, loaded.tokenizer, solutions, token_budget)
+    likely = score_choices(loaded.model, loaded.tokenizer, [item.with_its_answer() for item in items], token_budget)
     for item, answer, solution in zip(items, answers, likely, strict=True):
         right = benchmark.grade(answer.text, item.gold)
         strict, flexible = extract_strict(answer.text), extract_flexible(answer.text)

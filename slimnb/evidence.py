@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimnb.config import Method
-from slimnb.data import PROJECT
 from slimnb.documents import read_json
 from slimnb.errors import SlimnbError
+from slimnb.places import SHIPPED
+from slimnb.units import points, points_between
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
-SHIPPED = PROJECT / "data" / "runs" / "reference"
-"""The runs that ship with the project."""
 
 
 @dataclass(frozen=True)
@@ -153,13 +152,8 @@ def elsewhere(rows: list[Row], train_on: str) -> str:
     )
 
 
-def points(share: float) -> str:
-    """A difference of proportions in points."""
-    return f"{100 * share:+.1f}"
-
-
 def _interval(row: Row) -> str:
-    return f"{points(row['difference'])} ({points(row['low'])} to {points(row['high'])})"
+    return points_between(row["difference"], row["low"], row["high"])
 
 
 def _near(value: float | None) -> str:

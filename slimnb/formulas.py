@@ -16,7 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from slimnb.budgets import MOST_SCORES
+from slimnb.budgets import CHUNK, MOST_SCORES
 from slimnb.replay import Log, Rehearsal, carried_on, replay
 
 FILE = Path(__file__).with_name("formulas.json.gz")
@@ -39,8 +39,6 @@ HARMLESS = {
 }  # fmt: skip
 """Keys of config.json that change no tensor's size, or are looked at apart. Any other that the family's configuration
 class knows and that is not at its default has no formula; what the class does not know the model does not heed."""
-CHUNK = 256
-"""slimnb.head.CHUNK: with fewer tokens than that, logits are fewer, too."""
 
 Monomial = tuple[float, dict[str, int]]
 """A coefficient and each dimension's power."""
@@ -83,6 +81,7 @@ class Formula:
         fused = device != "cpu" or (length - 1) ** 2 > MOST_SCORES
         logs = self.recorded.logs[key(method, checkpointing, fused)]
         dimensions = {**self.dimensions, ROWS: rows, TOKENS: length - 1, RANK: rank}
+        # With fewer tokens than a chunk of the output head's, logits are fewer, too.
         share = min(1.0, rows * (length - 1) / CHUNK)
         sizes = [
             round(value((coefficient, powers), dimensions) * (share if chunked else 1))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from slimnb.comparison import Comparison, compare_pair
+from slimnb.comparison import Comparison, base_of, compare_pair
 from slimnb.documents import read_json
 from slimnb.errors import SlimnbError
 from slimnb.runs import RunFolder
@@ -58,8 +58,7 @@ def differences_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     frames = []
     for run in runs:
         if run.config.method != "base" and run.record.scores and bases:
-            base = next((one for one in bases if one.record.lineage == run.record.lineage), bases[0])
-            frames.append(pair_frame(base, run))
+            frames.append(pair_frame(base_of(run, bases) or bases[0], run))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 

@@ -12,13 +12,12 @@ from typing import Any
 import pandas as pd
 
 from slimnb.alignment.record import Alignment
-from slimnb.comparison import compare_pair, config_difference, seeds_together
+from slimnb.comparison import NO_BASE, base_of, compare_pair, config_difference, scored_on, seeds_together
 from slimnb.frames import identity
-from slimnb.retention import Retention, base_of, retained
+from slimnb.retention import Retention, retained
 from slimnb.runs import RunFolder
 from slimnb.training_sets import made_for
 
-NO_BASE = "no base run starts from the same weights in the same precision"
 _CHANGE = ["n", "difference", "low", "high", "fixed", "broken"]
 _COLUMNS = ["run", "method", "training_set", "seeds", "variant", "benchmark", "target", "refused", *_CHANGE,
             "adjusted_p", "resolved", "right", "kept", "kept_low", "kept_high", "by_luck", "at_chance",
@@ -44,7 +43,7 @@ def gains_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
         variant = _variant(firsts.setdefault((one.config.method, data), one), one)
         named = identity(one) | {"seeds": len(tuned), "variant": variant}
         base = base_of(one, runs)
-        scored = [name for name in one.record.scores if all(name in run.record.scores for run in tuned)]
+        scored = scored_on(tuned)
         done, refused = compare_pair(base, tuned, scored) if base else ([], dict.fromkeys(scored, NO_BASE))
         found = {change.benchmark: change for change in done}
         for benchmark in scored:

@@ -89,13 +89,10 @@ def _weaknesses(
                 f"{one.hit_limit.k} and {two.hit_limit.k} of {two.hit_limit.n} answers ran into the length limit"
             )
     if first.config.training and second.config.training:
-        others = [field for field in config_difference(first, second) if field.split(".")[0] not in _THE_METHOD_ITSELF]
+        others = [field for field in beyond_the_method(first, second) if field != "benchmarks"]
         if others:
             found.append(f"they differ in more than the method: {', '.join(others)}")
     return found
-
-
-_THE_METHOD_ITSELF = ("method", "four_bit", "seed", "benchmarks")
 
 
 def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
@@ -123,6 +120,11 @@ def config_difference(first: RunFolder, second: RunFolder) -> dict[str, tuple[An
     """Dotted field -> (first's value, second's value) for every field in which two configurations differ."""
     one, two = (_flat(run.config.model_dump(mode="json")) for run in (first, second))
     return {key: (one.get(key), two.get(key)) for key in sorted({*one, *two}) if one.get(key) != two.get(key)}
+
+
+def beyond_the_method(lora: RunFolder, qlora: RunFolder) -> list[str]:
+    """Fields in which two runs differ beside those that make one LoRA and the other QLoRA, and the seed."""
+    return [name for name in config_difference(lora, qlora) if name.split(".")[0] not in ("method", "four_bit", "seed")]
 
 
 def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:

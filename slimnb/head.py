@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 
+from slimnb.budgets import CHUNK
 from slimnb.errors import SlimnbError
 from slimnb.packing import Batch
 
-CHUNK = 256
-"""Predicted tokens whose logits exist at once: 25 MB in bfloat16 for a vocabulary of 50,000."""
 SOFTMAX_ROWS = {"cpu": 16, "cuda": CHUNK}
 """Rows of logits that are normalized at once: on a CPU, as many as its cache holds in float32."""
 

@@ -74,7 +74,7 @@ def load_model(
     Raises:
         SlimnbError: the model cannot be found or loaded, or bitsandbytes cannot run here.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     if four_bit is not None:
         require_four_bit()
@@ -92,7 +92,7 @@ def load_model(
         options |= {"quantization_config": _bitsandbytes(four_bit, dtype), "device_map": {"": device}}
     try:
         with known_noise_hidden():
-            tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True, **NO_CODE)
+            tokenizer = _tokenizer(place)
             model: Any = loader.from_pretrained(place, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise SlimnbError(f"{place}: cannot be loaded as a causal language model: {error}") from error
@@ -111,6 +111,26 @@ def load_model(
     model.eval()
     use_grouped_attention(model)
     return LoadedModel(model, tokenizer, name, weights_sha256(place))
+
+
+def load_tokenizer(name: str) -> Any:
+    """A model's tokenizer without its weights.
+
+    Raises:
+        SlimnbError: the model cannot be found, or its tokenizer not be loaded.
+    """
+    place = get_model(name)
+    try:
+        with known_noise_hidden():
+            return _tokenizer(place)
+    except (OSError, ValueError, KeyError) as error:
+        raise SlimnbError(f"{place}: its tokenizer cannot be loaded: {error}") from error
+
+
+def _tokenizer(place: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(place, local_files_only=True, **NO_CODE)
 
 
 def add_lora(loaded: LoadedModel, lora: Lora, seed: int) -> LoadedModel:

@@ -1,13 +1,20 @@
-"""Where slimnb keeps what it prepares. Imports no torch."""
+"""Where slimnb keeps what it prepares, and where runs are. Imports no torch."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
+DEFAULT_RUNS = Path("data/runs")
+PROJECT = Path(__file__).resolve().parents[1]
+SHIPPED = PROJECT / DEFAULT_RUNS / "reference"
+"""The runs that ship with the project."""
 
 
 def home() -> Path:
     """The cache: SLIMNB_HOME, else the platform's cache directory for slimnb."""
-    return Path(os.environ["SLIMNB_HOME"]) if "SLIMNB_HOME" in os.environ else user_cache_path("slimnb")
+    if "SLIMNB_HOME" in os.environ:
+        return Path(os.environ["SLIMNB_HOME"])
+    from platformdirs import user_cache_path  # the dashboard alone prepares nothing and is installed without it
+
+    return user_cache_path("slimnb")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimnb.config import FourBit, Lora, Training
 from slimnb.errors import SlimnbError
-from slimnb.models import add_lora, load_model
+from slimnb.models import add_lora, load_model, load_tokenizer
 from slimnb.offline_models import OFFLINE_MODELS
 from slimnb.places import home
 from slimnb.plan import Rate, Work
@@ -47,16 +47,13 @@ def count_work(
     Raises:
         SlimnbError: no such training set, no row short enough, or the model's tokenizer is not here.
     """
-    from transformers import AutoTokenizer
-
-    place = prepared(model)
-    if place is None:
+    if prepared(model) is None:
         raise SlimnbError(
             f"{model} is not on this machine (`slimnb models get {model}`), so the tokens of {train_on} cannot be "
             "counted: give --rows and --tokens-per-row"
         )
     examples = load_training_set(train_on, data, columns=columns).examples
-    tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    tokenizer = load_tokenizer(model)
     lengths = [size for example in examples if (size := len(tokenize(tokenizer, example).ids)) <= length]
     if not lengths:
         raise SlimnbError(f"{train_on}: all {len(examples)} rows are longer than {length} tokens: raise --length")
@@ -119,22 +116,6 @@ def train_briefly(model: str, setup: Setup, enough: Callable[[list[Step]], bool]
         rows = [made_up_row(loaded.tokenizer, setup.length)] * setup.batch_size
         train(loaded, rows, training, 0, watch, mixed_precision=True)
     return steps
-
-
-def score_briefly(model: str, setup: Setup, batches: int) -> int:
-    """Score made-up answers of `setup.length` tokens, enough for so many full batches.
-
-    Returns:
-        Tokens scored.
-    """
-    from slimnb.benchmarks import ChoiceItem
-    from slimnb.scoring import score_choices
-
-    loaded = load_model(model, device=setup.device)
-    answer = made_up_row(loaded.tokenizer, setup.length).completion
-    items = [ChoiceItem(str(i), "", "", (answer,), 0, "") for i in range(batches * setup.rows)]
-    scores = score_choices(loaded.model, loaded.tokenizer, items, setup.rows * setup.length)
-    return sum(sum(score.tokens) for score in scores)
 
 
 def measure_rate(model: str, setup: Setup, tokens_per_row: int, seconds: float) -> Rate:

@@ -11,6 +11,7 @@ from typing import Any
 
 from slimnb import formulas
 from slimnb.architecture import Architecture, architecture_of, build
+from slimnb.budgets import CHUNK
 from slimnb.config import METHODS
 from slimnb.formulas import Monomial
 from slimnb.rehearsal import rehearsed
@@ -113,7 +114,7 @@ def _logs(architecture: Architecture, method: Any, checkpointing: bool, fused: b
         sizes = []
         for size in log.sizes:
             coefficient, powers = monomial(size, architecture.config)
-            chunked = coefficient >= formulas.CHUNK and not powers.keys() & {formulas.ROWS, formulas.TOKENS}
+            chunked = coefficient >= CHUNK and not powers.keys() & {formulas.ROWS, formulas.TOKENS}
             one = (coefficient, powers, chunked)
             if repr(one) not in places:
                 places[repr(one)] = len(monomials)

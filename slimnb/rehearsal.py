@@ -9,7 +9,6 @@ few layers is rehearsed, and each quantity, which grows by the same bytes with e
 
 from __future__ import annotations
 
-import gc
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -24,6 +23,8 @@ from torch.utils._pytree import tree_leaves
 
 from slimnb import attention, head
 from slimnb.architecture import Architecture, build
+from slimnb.budgets import CHUNK
+from slimnb.collector import paused
 from slimnb.config import Lora, Method
 from slimnb.errors import SlimnbError
 from slimnb.models import LoadedModel, add_lora
@@ -85,7 +86,8 @@ def rehearsed(
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True), _never_packed(), _softmax_rows_of(device), _no_collection():
+        # What hangs in a cycle stays, as it does in a run until Python happens to look for cycles.
+        with FakeTensorMode(allow_non_fake_inputs=True), _never_packed(), _softmax_rows_of(device), paused():
             # Seemingly on a CPU, whose autocast and attention PyTorch then uses.
             model.to_empty(device="cpu")
             model.tie_weights()
@@ -210,22 +212,10 @@ def _pack(model: Any, names: set[str]) -> None:
 
 def _batch(rows: int, length: int) -> Batch:
     """Plain causal rows; of targets only as many as two chunks of the output head, which is what exists at once."""
-    count = min(rows * length, 2 * head.CHUNK)
+    count = min(rows * length, 2 * CHUNK)
     ids = torch.zeros(rows, length, dtype=torch.int64)
     places = torch.zeros(count, dtype=torch.int64)
     return Batch(ids, ids.clone(), ids.clone(), places, places.clone(), places.clone())
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Let what hangs in a cycle of references stay, as it does until Python happens to look for cycles."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager

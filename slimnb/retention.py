@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimnb.comparison import Comparison, compare_pair, seeds_together
+from slimnb.comparison import NO_BASE, Comparison, base_of, compare_pair, scored_on, seeds_together
 from slimnb.records import BenchmarkResult
 from slimnb.runs import RunFolder
 from slimnb.stats import paired_over_seeds, wilson
@@ -75,20 +75,13 @@ def retention(runs: Sequence[RunFolder]) -> tuple[list[Retention], list[str]]:
         training = tuned[0].config.training
         base = base_of(tuned[0], runs)
         if base is None:
-            refused.append(f"{tuned[0].record.id}: no base run starts from the same weights in the same precision")
+            refused.append(f"{tuned[0].record.id}: {NO_BASE}")
             continue
-        scored = [name for name in base.record.scores if all(name in run.record.scores for run in tuned)]
-        changes, reasons = compare_pair(base, tuned, scored)
+        changes, reasons = compare_pair(base, tuned, scored_on([base, *tuned]))
         aligned = made_for(training.data) if training else None
         found += [retained(base, tuned, change) for change in changes if change.benchmark != aligned]
         refused += [reason for benchmark, reason in reasons.items() if benchmark != aligned]
     return found, refused
-
-
-def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
-    """The first run among `runs` of the untouched model that a fine-tune started from, in the same precision."""
-    bases = (run for run in runs if run.config.method == "base")
-    return next((base for base in bases if base.record.lineage == tuned.record.lineage), None)
 
 
 def retained(base: RunFolder, tuned: Sequence[RunFolder], change: Comparison) -> Retention:

@@ -36,7 +36,6 @@ from slimnb.training_log import open_log, read_log
 
 HEARTBEAT_SECONDS = 10.0
 STALE_AFTER_SECONDS = 120.0
-DEFAULT_RUNS = Path("data/runs")
 
 
 class NewerSchemaError(SlimnbError):
@@ -203,10 +202,19 @@ class BrokenRun:
 
 def scan(root: Path) -> tuple[list[RunFolder], list[BrokenRun]]:
     """Every run under root/STUDY/RUN_ID, oldest first, and what could not be read with its reason."""
+    return _scan(root, "*/*/run.json")
+
+
+def scan_study(directory: Path) -> tuple[list[RunFolder], list[BrokenRun]]:
+    """The same of one study's directory, RUNS/STUDY."""
+    return _scan(directory, "*/run.json")
+
+
+def _scan(directory: Path, pattern: str) -> tuple[list[RunFolder], list[BrokenRun]]:
     found, broken = [], []
-    if not root.is_dir():
+    if not directory.is_dir():
         return [], []
-    for path in sorted(root.glob("*/*/run.json")):
+    for path in sorted(directory.glob(pattern)):
         try:
             found.append(RunFolder.read(path.parent))
         except SlimnbError as error:

@@ -78,6 +78,13 @@ def without_graph(model: Any) -> Any:
     return torch.no_grad() if is_sharded(model) else torch.inference_mode()  # which FSDP does not bear
 
 
+def is_split(tensor: torch.Tensor) -> bool:
+    """Whether this process holds a part of the tensor only."""
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(tensor, DTensor)
+
+
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor in one piece on this process; all processes must ask for it together where it is split."""
     from torch.distributed.tensor import DTensor

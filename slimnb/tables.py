@@ -17,7 +17,7 @@ from slimnb.errors import SlimnbError
 from slimnb.records import BenchmarkResult, Score
 from slimnb.runs import BrokenRun, RunFolder
 from slimnb.stats import PairedDifference
-from slimnb.units import duration, gigabytes
+from slimnb.units import duration, gigabytes, points_between
 
 
 def study_table(runs: list[RunFolder], title: str) -> Table:
@@ -138,4 +138,4 @@ def comparison_tables(comparisons: list[Comparison]) -> Iterator[Table]:
 
 
 def _points(paired: PairedDifference) -> str:
-    return f"{100 * paired.difference:+.1f} ({100 * paired.low:+.1f} to {100 * paired.high:+.1f})"
+    return points_between(paired.difference, paired.low, paired.high)

@@ -30,7 +30,7 @@ from slimnb.packing import Batch, causal_row, collate
 from slimnb.peak import memory_bytes, peak_bytes
 from slimnb.processes import Processes
 from slimnb.progress import console
-from slimnb.sharding import is_sharded, let_go, like, whole
+from slimnb.sharding import is_sharded, is_split, let_go, like, whole
 from slimnb.tokens import Encoded, encode_pair
 from slimnb.training_sets import Example
 
@@ -111,7 +111,7 @@ def train(
     progress = checkpoints.load(model, optimizer) if checkpoints else Progress()
     start = time.perf_counter() - progress.seconds
     budget = TOKEN_BUDGET[loaded.device.type]
-    splits_gradients = is_sharded(model) and not hasattr(model, "peft_config")  # FSDP then sums them itself
+    unsummed = [parameter for parameter in parameters if not is_split(parameter)]  # FSDP sums those of the others
     with _in_training(model, training, mixed_precision):
         for batch in islice(batches(rows, training.batch_size, steps, seed), progress.step, None):
             rate = training.learning_rate * rate_factor(progress.step, steps, training)
@@ -121,7 +121,7 @@ def train(
             progress.step += 1
             if not math.isfinite(loss):
                 raise SlimnbError(f"step {progress.step}: the loss is {loss}. Lower the learning rate or use float32")
-            processes.add_up([] if splits_gradients else parameters)
+            processes.add_up(unsummed)
             norm = float(whole(torch.nn.utils.clip_grad_norm_(parameters, training.clip)))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -167,7 +167,7 @@ def _add_gradients(loaded: LoadedModel, batch: list[Encoded], budget: int, mixed
         loss = 0.0
         try:
             for micro, divisor in _micro_batches_in_step(loaded, batch, budget):
-                with _autocast(loaded, mixed):
+                with autocast(loaded, mixed):
                     states = predicting_states(loaded.model, micro)
                     loss += backward_cross_entropy(loaded.model, states, micro.targets, divisor)
                 del states  # and with it the graph's small objects, which lie between the next micro-batch's tensors
@@ -190,8 +190,8 @@ def mean_loss(loaded: LoadedModel, sequences: list[Encoded], budget: int, mixed:
     total = 0.0
     was_training = loaded.model.training
     loaded.model.eval()
-    for micro in _micro_batches(loaded, processes.share(sequences), budget):
-        with _autocast(loaded, mixed):
+    for micro in micro_batches(loaded, processes.share(sequences), budget):
+        with autocast(loaded, mixed):
             states = predicting_states(loaded.model, micro)
             total -= float(log_likelihoods(loaded.model, states, micro.targets).sum())
     loaded.model.train(was_training)
@@ -205,22 +205,24 @@ def _micro_batches_in_step(loaded: LoadedModel, batch: list[Encoded], budget: in
     Where processes hold parts of the weights, those with fewer micro-batches than others compute one again for nothing.
     """
     processes, labels = Processes(), counts(batch)["label_tokens"]
-    for micro in _micro_batches(loaded, processes.share(batch), budget):
+    for micro in micro_batches(loaded, processes.share(batch), budget):
         yield micro, labels
     if is_sharded(loaded.model):
         shares = [batch[index :: processes.count] for index in range(processes.count)]
         made = [sum(1 for _ in by_length([len(one.ids) for one in share], budget)) for share in shares]
         for _ in range(max(made) - made[processes.index]):
-            yield next(_micro_batches(loaded, batch[:1], budget)), math.inf
+            yield next(micro_batches(loaded, batch[:1], budget)), math.inf
 
 
-def _micro_batches(loaded: LoadedModel, sequences: list[Encoded], budget: int) -> Iterator[Batch]:
+def micro_batches(loaded: LoadedModel, sequences: list[Encoded], budget: int) -> Iterator[Batch]:
+    """Sequences of similar length together, at most `budget` tokens with their padding."""
     for indices in by_length([len(sequence.ids) for sequence in sequences], budget):
         rows = [causal_row(sequences[i].ids, sequences[i].boundary) for i in indices]
         yield collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
 
 
-def _autocast(loaded: LoadedModel, enabled: bool) -> torch.autocast:
+def autocast(loaded: LoadedModel, enabled: bool) -> torch.autocast:
+    """Computing in bfloat16 whatever the parameters' precision is."""
     # Not accelerate's: its precision is one for the whole process, and a notebook trains many models. Entered anew
     # for each micro-batch, because it keeps the cast weights until it ends.
     return torch.autocast(loaded.device.type, torch.bfloat16, enabled=enabled)

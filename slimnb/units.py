@@ -7,6 +7,16 @@ def gigabytes(count: int | None) -> str:
     return "-" if count is None else f"{count / 1e9:.2f} GB"
 
 
+def points(proportion: float) -> str:
+    """A difference of proportions in points: +1.2"""
+    return f"{100 * proportion:+.1f}"
+
+
+def points_between(difference: float, low: float, high: float) -> str:
+    """A difference with its interval, in points: +1.2 (+0.3 to +2.1)"""
+    return f"{points(difference)} ({points(low)} to {points(high)})"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"

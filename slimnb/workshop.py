@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slimnb.config import METHODS, Method
-from slimnb.data import PROJECT, data_directory
+from slimnb.data import data_directory
 from slimnb.errors import SlimnbError
 from slimnb.grid import load_study
-from slimnb.runs import DEFAULT_RUNS, RunFolder
+from slimnb.places import DEFAULT_RUNS, PROJECT, SHIPPED
+from slimnb.runs import RunFolder
 
 # Before a library that warns of it is imported: tqdm misses a widget that nothing here shows.
 warnings.filterwarnings("ignore", message="IProgress not found")
@@ -19,7 +20,6 @@ warnings.filterwarnings("ignore", message="IProgress not found")
 Mode = Literal["replay", "quick", "full"]
 MODES: tuple[Mode, ...] = ("replay", "quick", "full")
 RUNS = PROJECT / DEFAULT_RUNS
-SHIPPED = RUNS / "reference"
 STUDIES: dict[Mode, Path] = {
     "quick": PROJECT / "data" / "studies" / "quick.yaml",
     "full": PROJECT / "data" / "studies" / "workshop.yaml",

@@ -2,9 +2,10 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -20,6 +21,22 @@ ROOT = Path(__file__).resolve().parents[1]
 
 WriteRows = Callable[[Path, list[Any]], Path]
 MakeRun = Callable[..., RunFolder]
+
+
+class Outcome(NamedTuple):
+    """What a command ended with."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as one JSON document; anything else in it is an error."""
+        return json.loads(self.out)
+
+
+Slimnb = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,6 +71,24 @@ def write_rows() -> WriteRows:
         return path
 
     return write
+
+
+@pytest.fixture
+def slimnb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Slimnb:
+    """`slimnb WORDS`, in this process; standard output is caught below Python."""
+    from slimnb.cli import main
+
+    def call(*words: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["slimnb", *words])
+        capfd.readouterr()
+        status: Any = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+        return Outcome(status or 0, *capfd.readouterr())
+
+    return call
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +10,27 @@ import pytest
 
 from slimnb.advise import advise, near_by_words
 from slimnb.architecture import read_architecture
-from slimnb.cli import main
 from slimnb.errors import SlimnbError
-from slimnb.evidence import SHIPPED, elsewhere, expect, measured_of, points, read_evidence, rows_of
+from slimnb.evidence import elsewhere, expect, measured_of, read_evidence, rows_of
 from slimnb.gains import gains_frame
 from slimnb.memory import Setup
+from slimnb.places import SHIPPED
 from slimnb.plan import Plan, Work, make_plan
-from slimnb.runs import RunFolder, scan
+from slimnb.runs import RunFolder, scan_study
+from slimnb.units import points
+from tests.conftest import Slimnb
 
 LORA = "lora-smollm2-135m-workshop-math-s0-711752"
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
 def runs() -> list[RunFolder]:
-    return [run for run in scan(SHIPPED.parent)[0] if run.path.parent == SHIPPED]
+    return scan_study(SHIPPED)[0]
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     return make_plan(read_architecture("tiny"), Setup("lora", length=64), 10**12, Work(100, 30, 3), None, "no probe")
-
-
-@pytest.fixture
-def slimnb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["slimnb", *words])
-        capfd.readouterr()
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        return status or 0, *capfd.readouterr()
-
-    return call
 
 
 def row(**changed: Any) -> dict[str, Any]:
@@ -157,7 +141,7 @@ def test_nearness_by_words_needs_no_model() -> None:
         near_by_words("nowhere.csv", [], ["workshop_math"], None)
 
 
-def test_the_command_gives_a_page_or_one_document(slimnb: Call) -> None:
+def test_the_command_gives_a_page_or_one_document(slimnb: Slimnb) -> None:
     given = ("advise", "--model", "tiny", "--train-on", "workshop_math", "--benchmarks", "workshop_math", "--memory",
              "2GB", "--length", "256")  # fmt: skip
     status, out, _ = slimnb(*given)

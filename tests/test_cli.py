@@ -6,56 +6,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from slimnb.benchmarks import BENCHMARKS
-from slimnb.cli import main
 from slimnb.data import DATA_SETS
 from slimnb.models import get_model, weights_sha256
 from slimnb.runs import RunFolder, scan
 from slimnb.training_sets import TRAINING_SETS
+from tests.conftest import Slimnb
 
 MakeRun = Callable[..., RunFolder]
 SCORE = {"value", "k", "n", "low", "high"}
 RUN = {"id", "path", "study", "status", "method", "scores", "costs"}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as one JSON document; anything else in it is an error."""
-        return json.loads(self.out)
-
-
-Slimnb = Callable[..., Outcome]
-
-
 @pytest.fixture
-def slimnb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Slimnb:
-    """`slimnb WORDS`, in this process, in an empty directory; standard output is caught below Python."""
+def slimnb(slimnb: Slimnb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slimnb:
+    """In an empty directory."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["slimnb", *words])
-        capfd.readouterr()
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        return Outcome(status or 0, *capfd.readouterr())
-
-    return call
+    return slimnb
 
 
 def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

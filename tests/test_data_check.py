@@ -2,22 +2,21 @@
 
 import copy
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slimnb.cli import main
 from slimnb.cli.data import visible
-from slimnb.data_check import DataCheck, Lengths, check_data, load_tokenizer
+from slimnb.data_check import DataCheck, Lengths, check_data
 from slimnb.errors import SlimnbError
-from slimnb.models import LoadedModel
+from slimnb.models import LoadedModel, load_tokenizer
 from slimnb.own_data import read_own_data
 from slimnb.packing import causal_row
 from slimnb.train import tokenize
 from slimnb.training_sets import load_training_set, render
+from tests.conftest import Slimnb
 
 WriteRows = Callable[[Path, list[Any]], Path]
 
@@ -157,27 +156,14 @@ def test_a_tokenizer_is_loaded_by_the_models_name(tiny: LoadedModel, tmp_path: P
 
 
 @pytest.fixture
-def check(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    """`slimnb data check WORDS` by tiny's tokenizer, in an empty directory -> exit status, output, errors."""
+def check(slimnb: Slimnb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slimnb:
+    """`slimnb data check WORDS` by tiny's tokenizer, in an empty directory."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["slimnb", "data", "check", "--model", "tiny", *words])
-        capfd.readouterr()
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        return status or 0, *capfd.readouterr()
-
-    return call
+    return lambda *words: slimnb("data", "check", "--model", "tiny", *words)
 
 
 def test_check_prints_the_example_with_its_labels_in_brackets(
-    tmp_path: Path, write_rows: WriteRows, check: Callable[..., tuple[int, str, str]]
+    tmp_path: Path, write_rows: WriteRows, check: Slimnb
 ) -> None:
     write_rows(tmp_path / "own.jsonl", [PAIR, PAIR])
     status, out, _ = check("own.jsonl", "--max-length", "5")
@@ -190,9 +176,7 @@ def test_check_prints_the_example_with_its_labels_in_brackets(
     assert "Bad rows" not in out
 
 
-def test_check_lists_fifty_bad_rows_and_counts_the_rest(
-    tmp_path: Path, write_rows: WriteRows, check: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_check_lists_fifty_bad_rows_and_counts_the_rest(tmp_path: Path, write_rows: WriteRows, check: Slimnb) -> None:
     write_rows(tmp_path / "own.jsonl", [PAIR, *[{"prompt": "Q"}, "{"] * 30])
     status, out, _ = check("own.jsonl")
     assert status == 1
@@ -201,9 +185,7 @@ def test_check_lists_fifty_bad_rows_and_counts_the_rest(
     assert listed[50:] == ["and 10 more bad rows"]
 
 
-def test_check_gives_one_json_document(
-    tmp_path: Path, write_rows: WriteRows, check: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_check_gives_one_json_document(tmp_path: Path, write_rows: WriteRows, check: Slimnb) -> None:
     write_rows(tmp_path / "own.jsonl", [{"q": "Q:", "a": " A"}, {"q": "Q:"}, {"q": "Q:", "a": " A"}])
     status, out, _ = check("own.jsonl", "--columns", "prompt=q,completion=a", "--json")
     document = json.loads(out)
@@ -231,7 +213,7 @@ def test_check_gives_one_json_document(
     ],
 )
 def test_a_mistake_is_told_without_a_traceback(
-    tmp_path: Path, write_rows: WriteRows, check: Callable[..., tuple[int, str, str]], words: list[str], status: int,
+    tmp_path: Path, write_rows: WriteRows, check: Slimnb, words: list[str], status: int,
     said: str,
 ) -> None:  # fmt: skip
     write_rows(tmp_path / "own.jsonl", [PAIR])
@@ -240,9 +222,7 @@ def test_a_mistake_is_told_without_a_traceback(
     assert "Traceback" not in err and "fault of slimnb" not in err
 
 
-def test_a_long_example_is_shortened_in_the_middle(
-    tmp_path: Path, write_rows: WriteRows, check: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_a_long_example_is_shortened_in_the_middle(tmp_path: Path, write_rows: WriteRows, check: Slimnb) -> None:
     write_rows(tmp_path / "own.jsonl", [{"prompt": f"a{'-' * 1000}b", "completion": " c"}])
     _, out, _ = check("own.jsonl")
     assert "(602 more)" in out and "\na - -" in out and "- b\n" in out and "[c]" in out

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from slimnb.cli import main
 from slimnb.comparison import compare
 from slimnb.config import FourBit, make_run_config
 from slimnb.errors import SlimnbError
@@ -408,21 +406,6 @@ def test_a_merged_model_is_scored_apart_and_compared(
 
 
 # The command
-
-
-@pytest.fixture
-def slimnb(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["slimnb", *words])
-        capfd.readouterr()
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        return (status or 0, *capfd.readouterr())
-
-    return call
 
 
 def test_the_command_prints_the_place_and_how_to_score_it(

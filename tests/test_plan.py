@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from slimnb.architecture import Architecture, read_architecture
-from slimnb.cli import main
 from slimnb.errors import SlimnbError
 from slimnb.memory import Setup, predict
 from slimnb.models import LoadedModel
@@ -21,11 +18,11 @@ from slimnb.plan import CARDS, advise, all_methods, cards_table, command, make_p
 from slimnb.probe import Rate, Work, count_work, made_up_row, measure_rate, try_rate
 from slimnb.train import tokenize
 from slimnb.training_sets import TRAINING_SETS
+from tests.conftest import Slimnb
 from tests.families import CONFIGS
 
 SETUP = Setup("lora", rank=4, batch_size=4, length=64, device="cuda")
 """On a CPU 4 bits spare little: the 16-bit weights stay mapped, as long as there is room."""
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +36,10 @@ def architecture(tmp_path_factory: pytest.TempPathFactory) -> Architecture:
 
 
 @pytest.fixture
-def slimnb(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """`slimnb plan WORDS` -> exit status, standard output, standard error."""
+def plan(slimnb: Slimnb, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Slimnb:
+    """`slimnb plan WORDS`, in an empty directory."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["slimnb", "plan", *words])
-        capfd.readouterr()
-        status: Any = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        return status or 0, *capfd.readouterr()
-
-    return call
+    return lambda *words: slimnb("plan", *words)
 
 
 def peak(architecture: Architecture, method: Any, checkpointing: bool) -> int:
@@ -181,8 +167,8 @@ def test_methods_are_shown_against_the_usual_cards(architecture: Architecture) -
 # The command
 
 
-def test_json_is_one_document_whose_items_add_up(slimnb: Call) -> None:
-    status, out, _ = slimnb("--model", "tiny", "--length", "64", "--memory", "2GiB", "--json")
+def test_json_is_one_document_whose_items_add_up(plan: Slimnb) -> None:
+    status, out, _ = plan("--model", "tiny", "--length", "64", "--memory", "2GiB", "--json")
     document = json.loads(out)
     assert status == 0
     assert sum(item["bytes"] for item in document["items"]) == document["peak_bytes"]
@@ -192,26 +178,26 @@ def test_json_is_one_document_whose_items_add_up(slimnb: Call) -> None:
     assert document["fits"] and document["advice"]
 
 
-def test_a_table_and_advice_for_people(slimnb: Call) -> None:
-    status, out, err = slimnb("--model", "tiny", "--method", "full", "--length", "64", "--memory", "100GB")
+def test_a_table_and_advice_for_people(plan: Slimnb) -> None:
+    status, out, err = plan("--model", "tiny", "--method", "full", "--length", "64", "--memory", "100GB")
     assert (status, err) == (0, "")
     for expected in ("gradients", "optimizer", "Largest micro-batch", "Recommended: lora", "slimnb run --model tiny"):
         assert expected in out
 
 
-def test_all_methods_as_json_and_as_a_table(slimnb: Call) -> None:
-    status, out, _ = slimnb("--model", "tiny", "--length", "64", "--all-methods", "--json")
+def test_all_methods_as_json_and_as_a_table(plan: Slimnb) -> None:
+    status, out, _ = plan("--model", "tiny", "--length", "64", "--all-methods", "--json")
     document = json.loads(out)
     assert status == 0 and [one["method"] for one in document["methods"]] == ["base", "lora", "qlora", "full"]
     assert document["setup"]["device"] == "cuda"
     assert set(document["methods"][0]["cards"]) == {f"{card} GB" for card in CARDS}
-    assert "80 GB" in slimnb("--model", "tiny", "--length", "64", "--all-methods")[1]
+    assert "80 GB" in plan("--model", "tiny", "--length", "64", "--all-methods")[1]
 
 
-def test_the_time_of_a_training_set_is_measured_on_request(slimnb: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_of_a_training_set_is_measured_on_request(plan: Slimnb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slimnb.probe.SECONDS", 0.1)
     given = ("--model", "tiny", "--rows", "10", "--tokens-per-row", "32", "--probe", "--length", "64", "--json")
-    document = json.loads(slimnb(*given)[1])
+    document = json.loads(plan(*given)[1])
     assert document["rate"]["tokens_per_second"] > 0
     assert document["seconds"] == pytest.approx(10 * 32 * 3 / document["rate"]["tokens_per_second"])
 
@@ -225,12 +211,12 @@ def test_the_time_of_a_training_set_is_measured_on_request(slimnb: Call, monkeyp
         (("--model", "tiny", "--optimizer", "paged_adamw_8bit", "--device", "cpu"), "needs CUDA"),
     ],
 )
-def test_what_is_wrong_is_told_in_words(words: tuple[str, ...], said: str, slimnb: Call) -> None:
-    status, out, err = slimnb(*words)
+def test_what_is_wrong_is_told_in_words(words: tuple[str, ...], said: str, plan: Slimnb) -> None:
+    status, out, err = plan(*words)
     assert (status, out) == (1, "")
     assert err.startswith("Error: ") and said in err and "Traceback" not in err
 
 
 @pytest.mark.parametrize("words", [("--rows", "5"), ("--rows", "5", "--tokens-per-row", "9", "--train-on", "dolly")])
-def test_a_training_set_is_given_in_one_way(words: tuple[str, ...], slimnb: Call) -> None:
-    assert slimnb("--model", "tiny", *words)[0] == 2
+def test_a_training_set_is_given_in_one_way(words: tuple[str, ...], plan: Slimnb) -> None:
+    assert plan("--model", "tiny", *words)[0] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -24,3 +25,14 @@ def test_the_demos_output_is_that_of_the_shipped_runs(monkeypatch: pytest.Monkey
     assert [line.rstrip() for line in block.group(1).splitlines()] == [
         line.rstrip() for line in shown.stdout.splitlines()
     ]
+
+
+def test_what_it_says_beside_lm_eval_is_what_was_measured() -> None:
+    text = (ROOT / "README.md").read_text("utf-8").replace("\n  ", " ")
+    parity = json.loads((ROOT / "data" / "perf" / "parity.json").read_text())
+    assert not any(case["differences"] for case in parity.values())
+    assert f"in all {len(parity)} cases of" in text
+    flips = json.loads((ROOT / "data" / "perf" / "evaluation.json").read_text())["inside"]["bfloat16"]
+    hellaswag, mmlu = flips["hellaswag"], flips["mmlu_cs"]
+    assert f"(of {hellaswag['items']} of HellaSwag {hellaswag['flips_correct_acc_norm']}, of {mmlu['items']}" in text
+    assert f"of mmlu_cs with letters {mmlu['flips_correct_acc']})" in text

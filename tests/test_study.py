@@ -18,6 +18,7 @@ from slimnb.runs import RunFolder
 from slimnb.study import Cell, cells, run_study
 from slimnb.study.local import Local, shares
 from tests import study_stub
+from tests.conftest import Slimnb
 
 STUDIES = sorted((Path(__file__).resolve().parents[1] / "data" / "studies").glob("*.yaml"))
 LONG = {"prompt": "x" * 3000, "completion": " y"}
@@ -239,33 +240,18 @@ def test_options_of_one_executor_are_refused_with_the_other(
         assert end.value.code == 2 and "--cpus" in capsys.readouterr().err
 
 
-def test_without_the_hub_a_study_of_its_models_says_so_once_and_starts_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_study_that_needs_what_is_not_here_says_so_once_and_starts_nothing(
+    gpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slimnb: Slimnb
 ) -> None:
-    from slimnb.cli import main
-
     record = next(path for path in STUDIES if path.stem == "record")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("sys.argv", ["slimnb", "study", "run", str(record), "--runs", str(tmp_path)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    told = capsys.readouterr().err
-    assert end.value.code == 1 and not list(tmp_path.iterdir())
-    assert told.count("Error:") == 1 and told.startswith("Error: meta-llama/Llama-3.2-1B") and "the Hub" in told
-
-
-def test_without_a_gpu_a_study_made_for_one_says_so_and_starts_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from slimnb.cli import main
-
-    record = next(path for path in STUDIES if path.stem == "record")
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("sys.argv", ["slimnb", "study", "run", str(record), "--runs", str(tmp_path)])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 1 and "record.yaml is made for a CUDA GPU" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    status, _, told = slimnb("study", "run", str(record), "--runs", str(tmp_path))
+    assert status == 1 and not list(tmp_path.iterdir())
+    if gpu:  # but no Hub
+        assert told.count("Error:") == 1 and told.startswith("Error: meta-llama/Llama-3.2-1B") and "the Hub" in told
+    else:
+        assert "record.yaml is made for a CUDA GPU" in told
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slimnb.documents import read_json, validated
-from slimnb.errors import SlimnbError
+from slimnb.documents import read_stored, validated
 from slimnb.files import write_json
 from slimnb.records import Record
 
@@ -68,14 +67,8 @@ def read_alignment(study: Path) -> Alignment | None:
     Raises:
         SlimnbError: the file is damaged, or of a newer slimnb.
     """
-    path = study / FILE
-    if not path.exists():
-        return None
-    fields = read_json(path)
-    version = fields.get("schema_version") if isinstance(fields, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise SlimnbError(f"{path}: written by a newer slimnb (schema {version}): upgrade slimnb")
-    return validated(Alignment, fields, str(path))
+    fields = read_stored(study / FILE, SCHEMA_VERSION)
+    return None if fields is None else validated(Alignment, fields, str(study / FILE))
 
 
 def write_alignment(study: Path, alignment: Alignment) -> Path:

@@ -40,8 +40,7 @@ def standing(loaded: LoadedModel, benchmark: BenchmarkSample, advance: Advance) 
     for item, score in zip(benchmark.items, scores, strict=True):
         nats -= score.log_likelihoods[item.gold]
         size += len(item.choices[item.gold].encode())
-        lengths = [max(1, len(choice)) if benchmark.per_character else 1 for choice in item.choices]
-        likely = np.array(score.log_likelihoods) / lengths
+        likely = np.array(score.log_likelihoods) / (item.lengths if benchmark.per_character else 1)
         wrong = np.delete(likely, item.gold)
         leads += [likely[item.gold] - wrong.max()] if len(wrong) else []
     complete = len(leads) == len(benchmark.items)

@@ -60,11 +60,7 @@ def sample_benchmark(
     benchmark = get_benchmark(name)
     questions = benchmark.load(data, shots)
     drawn = _draw(questions.items, rows, seed)
-    items = [
-        item if isinstance(item, ChoiceItem)
-        else ChoiceItem(item.id, item.subject, item.prompt, (item.gold,), 0, item.joint, item.question)
-        for item in drawn
-    ]  # fmt: skip
+    items = [item if isinstance(item, ChoiceItem) else item.with_its_answer() for item in drawn]
     examples = [Example(item.question, item.joint + item.choices[item.gold]) for item in items]
     record = Sample(rows=len(drawn), of=len(questions.items), data_sha256=questions.data_sha256, shots=questions.shots)
     return BenchmarkSample(examples, items, benchmark.primary == "acc_norm", record)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from slimnb.batches import by_length, find_budget, in_batches, worker_count
+from slimnb.batches import find_budget, in_batches, worker_count
+from slimnb.budgets import TOKEN_BUDGET
 from slimnb.checkpoint import trainable
 from slimnb.head import backward_cross_entropy, predicting_states
 from slimnb.models import LoadedModel
 from slimnb.packing import causal_row, collate
 from slimnb.tokens import Encoded
-from slimnb.train import TOKEN_BUDGET
+from slimnb.train import autocast, micro_batches
 
 Advance = Callable[[int], None]
 
@@ -57,16 +58,11 @@ def gradient(loaded: LoadedModel, sequences: list[Encoded], advance: Advance) ->
     labels = sum(len(one.ids) - one.boundary for one in sequences)
     mixed = loaded.model.dtype == torch.bfloat16
     loaded.model.zero_grad(set_to_none=True)
-    for places in by_length([len(one.ids) for one in sequences], TOKEN_BUDGET[loaded.device.type]):
-        rows = [causal_row(sequences[i].ids, sequences[i].boundary) for i in places]
-        batch = collate(rows, loaded.tokenizer.pad_token_id, loaded.device)
+    for batch in micro_batches(loaded, sequences, TOKEN_BUDGET[loaded.device.type]):
         # As in training, where it is faster than PEFT's own casting.
-        with (
-            disable_input_dtype_casting(loaded.model, active=mixed),
-            torch.autocast(loaded.device.type, torch.bfloat16, enabled=mixed),
-        ):
+        with disable_input_dtype_casting(loaded.model, active=mixed), autocast(loaded, mixed):
             backward_cross_entropy(loaded.model, predicting_states(loaded.model, batch), batch.targets, labels)
-        advance(len(places))
+        advance(len(batch.ids))
     parts = [part.grad.flatten().float().cpu() for _, part in trainable(loaded.model) if part.grad is not None]
     loaded.model.zero_grad(set_to_none=True)
     return torch.cat(parts)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnb.alignment.record import PREDICTORS, Alignment, Predictor
-from slimnb.tables import duration
+from slimnb.units import duration
 
 
 def alignment_tables(alignment: Alignment) -> Iterator[Table]:

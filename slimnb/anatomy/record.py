@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from slimnb.documents import read_json, validated
+from slimnb.documents import read_stored, validated
 from slimnb.errors import SlimnbError
 from slimnb.records import Record
 
@@ -138,15 +138,11 @@ def read_anatomy(run: Path) -> Anatomy | None:
     Raises:
         SlimnbError: the file is damaged, or of a newer slimnb.
     """
-    path = run / FILE
-    if not path.exists():
+    fields = read_stored(run / FILE, SCHEMA_VERSION)
+    if fields is None:
         return None
-    fields = read_json(path)
-    version = fields.get("schema_version") if isinstance(fields, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise SlimnbError(f"{path}: written by a newer slimnb (schema {version}): upgrade slimnb")
     try:
-        return validated(Anatomy, fields, str(path))
+        return validated(Anatomy, fields, str(run / FILE))
     except SlimnbError as error:  # what is wrong with one matrix is wrong with hundreds
         first = str(error).partition(";")[0]
         raise SlimnbError(f"{first}. `slimnb anatomy --again` computes it anew") from error

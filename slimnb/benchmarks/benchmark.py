@@ -34,6 +34,11 @@ class ChoiceItem:
     question: str = ""
     """The text that asks, without the worked examples."""
 
+    @property
+    def lengths(self) -> list[int]:
+        """Characters of each choice, by which lm-eval's acc_norm divides; an empty one counts as one."""
+        return [max(1, len(choice)) for choice in self.choices]
+
 
 @dataclass(frozen=True)
 class OpenItem:
@@ -48,6 +53,10 @@ class OpenItem:
     """What joins an answer to the prompt; nothing where a chat template has opened the answer."""
     question: str = ""
     """The text that asks, without the worked examples."""
+
+    def with_its_answer(self) -> ChoiceItem:
+        """The right answer as the only choice, to ask how likely it is."""
+        return ChoiceItem(self.id, self.subject, self.prompt, (self.gold,), 0, self.joint, self.question)
 
 
 Item = ChoiceItem | OpenItem

@@ -5,26 +5,38 @@ from typing import Annotated, Any
 
 import typer
 
-from slimnb.cli.options import Benchmarks, DataDir, Json, MethodName, column_names, names
+from slimnb.cli.options import (
+    Benchmarks,
+    Columns,
+    DataDir,
+    Epochs,
+    Json,
+    Length,
+    Memory,
+    MethodName,
+    ModelName,
+    Probe,
+    Rank,
+    column_names,
+    names,
+)
 from slimnb.cli.output import print_json
 
 
 def advise(
     train_on: Annotated[str, typer.Option("--train-on", help="Training set or file.")],
     benchmarks: Benchmarks,
-    model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
+    model: ModelName = "smollm2-135m",
     method: Annotated[MethodName | None, typer.Option("--method", help="Else what `slimnb plan` recommends.")] = None,
-    rank: Annotated[int, typer.Option("--rank", min=1, help="LoRA's rank.")] = 16,
-    length: Annotated[int, typer.Option("--length", min=2, help="Tokens of the longest example.")] = 1024,
-    epochs: Annotated[float, typer.Option("--epochs", help="Passes over the rows.")] = 3,
-    memory: Annotated[str | None, typer.Option("--memory", help="As 16GB or 16GiB; else this machine's.")] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's speed: train for 10 seconds.")] = False,
+    rank: Rank = 16,
+    length: Length = 1024,
+    epochs: Epochs = 3,
+    memory: Memory = None,
+    probe: Probe = False,
     evidence: Annotated[
         Path | None, typer.Option("--evidence", help="A study's directory of runs; else those of the project.")
     ] = None,
-    columns: Annotated[
-        str, typer.Option("--columns", help="For a file: prompt=NAME,completion=NAME (see `slimnb run`).")
-    ] = "",
+    columns: Columns = "",
     data: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -38,11 +50,11 @@ def advise(
     from slimnb.cli.plan import device_here, free_memory
     from slimnb.data import data_directory
     from slimnb.errors import SlimnbError
-    from slimnb.evidence import SHIPPED
     from slimnb.memory import Setup, parse_memory
+    from slimnb.places import SHIPPED
     from slimnb.plan import make_plan, recommended
     from slimnb.probe import count_work, try_rate
-    from slimnb.runs import scan
+    from slimnb.runs import scan_study
 
     asked, place, mapped = names(benchmarks), data_directory(data), column_names(columns) or None
     device: Any = device_here()
@@ -51,9 +63,7 @@ def advise(
     setup = Setup(method or "lora", rank, length=length, device=device)
     if method is None:
         setup = recommended(architecture, setup, there_is).setup
-    study = (evidence or SHIPPED).resolve()
-    runs = [run for run in scan(study.parent)[0] if run.path.parent.resolve() == study]
-    runs = [run for run in runs if run.record.status == "completed"]
+    runs = [run for run in scan_study(evidence or SHIPPED)[0] if run.record.status == "completed"]
     others = sorted({run.config.training.data for run in runs if run.config.training})
     nearness, missing = near_by_words(train_on, others, asked, place, mapped)
     work = None

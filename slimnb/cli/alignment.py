@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from slimnb.cli.options import Benchmarks, DataDir, Json, Shots, column_names, names
+from slimnb.cli.options import Benchmarks, Columns, DataDir, Json, Shots, column_names, names
 from slimnb.cli.output import print_json, print_table, say
 
 
@@ -21,9 +21,7 @@ def alignment(
     predictors: Annotated[
         str | None, typer.Option("--predictors", help="Only these; lexical and format need no model. [default: all]")
     ] = None,
-    columns: Annotated[
-        str, typer.Option("--columns", help="For a file: prompt=NAME,completion=NAME (see `slimnb run`).")
-    ] = "",
+    columns: Columns = "",
     save: Annotated[
         Path | None, typer.Option("--save", help="A study's directory, for its report: writes alignment.json there.")
     ] = None,

@@ -57,7 +57,8 @@ def check(
     from slimnb.own_data import read_own_data
 
     data = read_own_data(file, column_names(columns))  # what is wrong with the file is told before torch is loaded
-    from slimnb.data_check import check_data, load_tokenizer
+    from slimnb.data_check import check_data
+    from slimnb.models import load_tokenizer
     from slimnb.progress import progress_bar
 
     tokenizer = load_tokenizer(model)

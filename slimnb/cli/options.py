@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from slimnb.places import DEFAULT_RUNS
+
 # Not imported from slimnb.config, whose pydantic would slow `slimnb --help` down.
 MethodName = Literal["base", "lora", "qlora", "full"]
 DtypeName = Literal["bfloat16", "float32", "float16"]
@@ -35,7 +37,14 @@ Benchmarks = Annotated[str, typer.Option("--benchmarks", help="Names, separated 
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Score only the first N items.")]
 Shots = Annotated[int | None, typer.Option("--shots", min=0, help="Worked examples in the prompt.")]
 ChatTemplate = Annotated[bool, typer.Option("--chat-template", help="Ask in the model's own chat form.")]
-RUNS = Path("data/runs")
+Columns = Annotated[str, typer.Option("--columns", help="For a file: prompt=NAME,completion=NAME (see `slimnb run`).")]
+Rank = Annotated[int, typer.Option("--rank", min=1, help="LoRA's rank.")]
+Length = Annotated[int, typer.Option("--length", min=2, help="Tokens of the longest example.")]
+Epochs = Annotated[float, typer.Option("--epochs", help="Passes over the rows.")]
+Memory = Annotated[str | None, typer.Option("--memory", help="As 16GB or 16GiB; else this machine's.")]
+Probe = Annotated[bool, typer.Option("--probe", help="Measure this machine's speed: train for 10 seconds.")]
+ModelName = Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")]
+RUNS = DEFAULT_RUNS
 
 
 def names(listed: str) -> tuple[str, ...]:

@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from slimnb.cli.options import DataDir, Json, MethodName, OptimizerName
+from slimnb.cli.options import (
+    DataDir,
+    Epochs,
+    Json,
+    Length,
+    Memory,
+    MethodName,
+    ModelName,
+    OptimizerName,
+    Probe,
+    Rank,
+)
 from slimnb.cli.output import print_json, print_table
 from slimnb.errors import SlimnbError
 
@@ -14,22 +25,22 @@ DeviceName = Literal["cpu", "cuda"]
 
 
 def plan(
-    model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
+    model: ModelName = "smollm2-135m",
     method: Annotated[MethodName, typer.Option("--method", help="What is done to the model.")] = "lora",
-    rank: Annotated[int, typer.Option("--rank", min=1, help="LoRA's rank.")] = 16,
+    rank: Rank = 16,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples a step.")] = 8,
-    length: Annotated[int, typer.Option("--length", min=2, help="Tokens of the longest example.")] = 1024,
+    length: Length = 1024,
     optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="The 8-bit one needs CUDA.")] = "adamw",
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", "--gradient-checkpointing", help="Less memory, a third slower.")
     ] = False,
-    memory: Annotated[str | None, typer.Option("--memory", help="As 16GB or 16GiB; else this machine's.")] = None,
+    memory: Memory = None,
     device: Annotated[DeviceName | None, typer.Option("--device", help="Else what there is here.")] = None,
     train_on: Annotated[str | None, typer.Option("--train-on", help="Training set or file, for the time.")] = None,
     rows: Annotated[int | None, typer.Option("--rows", min=1, help="Or its size: rows.")] = None,
     tokens_per_row: Annotated[float | None, typer.Option("--tokens-per-row", min=2, help="And tokens in each.")] = None,
-    epochs: Annotated[float, typer.Option("--epochs", help="Passes over the rows.")] = 3,
-    probe: Annotated[bool, typer.Option("--probe", help="Measure this machine's speed: train for 10 seconds.")] = False,
+    epochs: Epochs = 3,
+    probe: Probe = False,
     every_method: Annotated[bool, typer.Option("--all-methods", help="All methods on the usual cards.")] = False,
     data: DataDir = None,
     as_json: Json = False,

@@ -19,6 +19,7 @@ from slimnb.cli.options import (
     KeepName,
     Limit,
     MethodName,
+    ModelName,
     OptimizerName,
     RunsDir,
     ScheduleName,
@@ -34,7 +35,7 @@ from slimnb.errors import SlimnbError
 
 
 def run(
-    model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
+    model: ModelName = "smollm2-135m",
     method: Annotated[MethodName, typer.Option("--method", help="What is done to the model.")] = "base",
     train_on: Annotated[str | None, Train("--train-on", "Training set, or a JSON Lines, CSV or Parquet file.")] = None,
     columns: Annotated[
@@ -136,7 +137,7 @@ def run(
 
 
 def evaluate(
-    model: Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")] = "smollm2-135m",
+    model: ModelName = "smollm2-135m",
     adapter: Annotated[Path | None, typer.Option("--adapter", help="PEFT directory to put on the model.")] = None,
     benchmarks: Benchmarks = "",
     limit: Limit = None,

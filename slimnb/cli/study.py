@@ -157,13 +157,12 @@ def _predicted_peak(model: str, setup: Any) -> int | None:
 @study_app.command("show")
 def study_show(directory: Path) -> None:
     """Print the table of a directory of runs, RUNS/STUDY, without running anything."""
-    from slimnb.runs import scan
+    from slimnb.runs import scan_study
 
-    found, broken = scan(directory.parent)
-    complete = [run for run in found if run.path.parent == directory and run.record.status == "completed"]
+    found, broken = scan_study(directory)
+    complete = [run for run in found if run.record.status == "completed"]
     for one in broken:
-        if one.path.parent == directory:
-            say(f"left out: {one.reason}")
+        say(f"left out: {one.reason}")
     if not complete:
         raise SlimnbError(f"{directory}: holds no complete run")
     _print_study(complete, directory.name)

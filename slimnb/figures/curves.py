@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.figures.drawing import finish, grouped, labels, line_styles, text
-
-
-class Curve(NamedTuple):
-    title: str
-    axis: str
-    scale: float = 1
-
+from slimnb.figures.drawing import Quantity, finish, grouped, labels, line_styles, text
 
 CURVES = {
-    "loss": Curve("Training loss", "loss (nats per label token)"),
-    "validation_loss": Curve("Validation loss", "loss on held-out rows (nats per label token)"),
-    "learning_rate": Curve("Learning rate", "learning rate"),
-    "tokens_per_second": Curve("Training speed", "tokens per second"),
-    "memory_bytes": Curve("Memory", "memory after the step (GB)", 1e9),
-    "gradient_norm": Curve("Gradient norm", "gradient norm before clipping"),
+    "loss": Quantity("Training loss", "loss (nats per label token)"),
+    "validation_loss": Quantity("Validation loss", "loss on held-out rows (nats per label token)"),
+    "learning_rate": Quantity("Learning rate", "learning rate"),
+    "tokens_per_second": Quantity("Training speed", "tokens per second"),
+    "memory_bytes": Quantity("Memory", "memory after the step (GB)", 1e9),
+    "gradient_norm": Quantity("Gradient norm", "gradient norm before clipping"),
 }
 """Column of `curves_frame` -> how it is drawn."""
 POINTS_DRAWN = 2000

@@ -13,6 +13,15 @@ import plotly.graph_objects as go
 from slimnb.config import METHODS
 
 
+class Quantity(NamedTuple):
+    """A column of a frame, as it is drawn."""
+
+    title: str
+    axis: str
+    scale: float = 1
+    """What the frame's number is divided by."""
+
+
 class MethodStyle(NamedTuple):
     name: str
     colour: str

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from slimnb.anatomy.record import FORMATS, THRESHOLDS
-from slimnb.figures.drawing import finish, labels, line_styles, paler, text
+from slimnb.figures.drawing import Quantity, finish, labels, line_styles, paler, text
 
 ALL_KINDS = "all kinds"
-
-
-class Quantity(NamedTuple):
-    title: str
-    axis: str
-    scale: float = 1
-    """What the frame's number is divided by."""
 
 
 QUANTITIES = {

@@ -10,11 +10,11 @@ from typing import Literal
 
 from slimnb.comparison import ALPHA, MARGIN, Comparison, compare_pair
 from slimnb.findings.study import FineTune, Study, gold_of
-from slimnb.findings.words import bits, change, gain, join, points, score, seeds
-from slimnb.guard import config_difference, costs_differ_in
+from slimnb.findings.words import bits, change, gain, join, score, seeds
+from slimnb.guard import beyond_the_method, costs_differ_in
 from slimnb.runs import RunFolder
 from slimnb.stats import holm
-from slimnb.tables import duration, gigabytes
+from slimnb.units import duration, gigabytes, points, points_between
 
 Verdict = Literal["agree", "disagree", "not resolved", "not measured"]
 FLOOR = 0.1
@@ -141,7 +141,7 @@ def _large(study: Study, relative: bool) -> Iterator[Case]:
         low, middle, high = (end / whole for end in (paired.low, paired.difference, paired.high))
         verdict: Verdict = "agree" if low > LARGE else "disagree" if high < LARGE else "not resolved"
         unit = f"% of the base's {score(found.first)}" if relative else " points"
-        yield Case(verdict, f"{what}: {points(middle)} ({points(low)} to {points(high)}){unit}")
+        yield Case(verdict, f"{what}: {points_between(middle, low, high)}{unit}")
 
 
 def _costs(study: Study) -> Iterator[Case]:
@@ -182,7 +182,7 @@ def _as_good(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
         lora = study.on("lora", qlora.data)
         if lora is None:
             continue
-        if others := _beyond_the_method(lora.runs[0], qlora.runs[0]):
+        if others := beyond_the_method(lora.runs[0], qlora.runs[0]):
             said = f"{qlora.training_set}: the two differ in {join(others)} as well"
             details.append(Case("not measured", said))
             continue
@@ -247,7 +247,3 @@ def _evenly(tuned: Sequence[FineTune]) -> list[RunFolder]:
     """The runs of several training sets, as many seeds of each, so that all count alike."""
     seeds = min(len(one.runs) for one in tuned)
     return [run for one in tuned for run in one.runs[:seeds]]
-
-
-def _beyond_the_method(lora: RunFolder, qlora: RunFolder) -> list[str]:
-    return [name for name in config_difference(lora, qlora) if name.split(".")[0] not in ("method", "four_bit", "seed")]

@@ -19,7 +19,7 @@ from slimnb.findings.prediction import (
 from slimnb.findings.results import table
 from slimnb.findings.study import Study
 from slimnb.findings.words import bullets, code, join
-from slimnb.tables import duration
+from slimnb.units import duration
 
 AIM = 0.7
 """The rank correlation that the project asks of a predictor."""

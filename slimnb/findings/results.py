@@ -14,7 +14,8 @@ from slimnb.findings.claims import mean_cost
 from slimnb.findings.study import FineTune, Study
 from slimnb.findings.words import bits, bullets, change, code, gain, join, seeds
 from slimnb.retention import retained
-from slimnb.tables import duration, gigabytes, interval
+from slimnb.tables import interval
+from slimnb.units import duration, gigabytes
 
 WHOLE = {"hellaswag": 10_042, "gsm8k": 1_319, "mmlu_cs": 412, "mmlu_cs_cloze": 412}
 """Items of the benchmarks' complete scored splits."""

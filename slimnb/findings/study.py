@@ -9,12 +9,19 @@ from functools import cached_property
 from pathlib import Path
 
 from slimnb.alignment.record import Alignment, read_alignment
-from slimnb.comparison import Comparison, compare_pair, config_difference, seeds_together
+from slimnb.comparison import (
+    NO_BASE,
+    Comparison,
+    base_of,
+    compare_pair,
+    config_difference,
+    scored_on,
+    seeds_together,
+)
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.gold import GoldChange, gold_change
 from slimnb.records import BenchmarkResult
-from slimnb.retention import base_of
 from slimnb.runs import RunFolder
 from slimnb.training_sets import made_for
 
@@ -54,9 +61,8 @@ class FineTune:
     @cached_property
     def _compared(self) -> tuple[dict[str, Comparison], list[str]]:
         if self.base is None:
-            return {}, [f"{self.name}: no base run starts from the same weights in the same precision"]
-        scored = [name for name in self.base.record.scores if all(name in run.record.scores for run in self.runs)]
-        done, refused = compare_pair(self.base, self.runs, scored)
+            return {}, [f"{self.name}: {NO_BASE}"]
+        done, refused = compare_pair(self.base, self.runs, scored_on([self.base, *self.runs]))
         return {change.benchmark: change for change in done}, list(refused.values())
 
     @property

@@ -8,15 +8,12 @@ from slimnb.comparison import Comparison, Side
 from slimnb.findings.study import FineTune
 from slimnb.gold import GoldChange
 from slimnb.stats import PairedDifference
-
-
-def points(value: float) -> str:
-    return f"{100 * value:+.1f}"
+from slimnb.units import points_between
 
 
 def change(paired: PairedDifference) -> str:
     """+1.2 (+0.3 to +2.1)"""
-    return f"{points(paired.difference)} ({points(paired.low)} to {points(paired.high)})"
+    return points_between(paired.difference, paired.low, paired.high)
 
 
 def bits(gold: GoldChange) -> str:

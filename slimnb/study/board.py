@@ -20,7 +20,7 @@ from slimnb.runs import RunFolder
 from slimnb.study.state import Cell
 from slimnb.study.timing import Finished, expected_seconds, seconds_left, seconds_taken
 from slimnb.study.work import Outcome
-from slimnb.tables import duration
+from slimnb.units import duration
 
 PROGRESS_FILE = "progress.json"
 _STYLES = {"completed": "green", "running": "bold", "failed": "red", "out_of_memory": "red", "broken": "red"}

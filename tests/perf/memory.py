@@ -72,12 +72,30 @@ def make_shaped(place: Path) -> None:
     AutoTokenizer.from_pretrained(get_model(MODEL)).save_pretrained(place)
 
 
+def score_briefly(model: str, setup: Any, batches: int) -> int:
+    """Score made-up answers of `setup.length` tokens, enough for so many full batches.
+
+    Returns:
+        Tokens scored.
+    """
+    from slimnb.benchmarks import ChoiceItem
+    from slimnb.models import load_model
+    from slimnb.probe import made_up_row
+    from slimnb.scoring import score_choices
+
+    loaded = load_model(model, device=setup.device)
+    answer = made_up_row(loaded.tokenizer, setup.length).completion
+    items = [ChoiceItem(str(i), "", "", (answer,), 0, "") for i in range(batches * setup.rows)]
+    scores = score_choices(loaded.model, loaded.tokenizer, items, setup.rows * setup.length)
+    return sum(sum(score.tokens) for score in scores)
+
+
 def one(model: str, method: str, *size: Any) -> dict[str, Any]:
     """Measure: the high-water mark of this process's resident memory, loading included."""
     import torch
 
     from slimnb.peak import peak_bytes, reset_peak
-    from slimnb.probe import score_briefly, train_briefly
+    from slimnb.probe import train_briefly
 
     device, setup = torch.device("cpu"), setup_of(method, *size)
     reset_peak(device)
