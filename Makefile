@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUNS ?= data/runs
 MODE ?= replay
+# Test processes; each needs a gigabyte.
+WORKERS ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-browser test-slow test-cluster parity perf-eval perf-train gpu-check lint format workshop-data clean
 
@@ -37,7 +39,7 @@ notebooks-quick: $(READY)  ## run all notebooks with real training and scoring, 
 	$(BIN)/python notebooks/build.py --mode quick --out build/notebooks
 
 test: lint  ## lint, types, floors of the house, and the fast tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-browser: $(READY)  ## the dashboard in a real Chromium, if there is one; screenshots in build/screenshots
 	$(BIN)/pytest -m browser

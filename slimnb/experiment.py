@@ -19,6 +19,7 @@ from slimnb.benchmarks import Benchmark, Questions, get_benchmark
 from slimnb.checkpoint import Checkpoints
 from slimnb.config import RunConfig
 from slimnb.contamination import explain, overlap
+from slimnb.contention import Contention
 from slimnb.environment import describe
 from slimnb.errors import OUT_OF_MEMORY_ADVICE, OutOfMemory, SlimnbError
 from slimnb.evaluate import evaluate
@@ -115,6 +116,7 @@ def _fill(
     _shard_if_wanted(loaded)
     record.costs.weights_bytes = weights_bytes(loaded.model)
     reset_peak(loaded.device)
+    contention = Contention()
     for benchmark, questions in asked:
         if _scored(folder, benchmark, questions):
             continue
@@ -123,6 +125,7 @@ def _fill(
         folder.write_items(benchmark.name, items, result)
         record.costs.eval_seconds = sum(score.seconds for score in record.scores.values())
         record.costs.eval_peak_bytes = max(record.costs.eval_peak_bytes or 0, peak_bytes(loaded.device))
+        record.costs.eval_contention = _if_alone(contention)
         folder.save()
     _say_limits(record.scores)
 
@@ -219,14 +222,20 @@ def _train(folder: RunFolder, loaded: LoadedModel, examples: Examples, checkpoin
             shown = step.step
 
         rows = [render(row, loaded.tokenizer, config.chat_template) for row in examples.examples]
-        mixed = config.dtype == "bfloat16"
+        mixed, contention = config.dtype == "bfloat16", Contention()
         result = train(loaded, rows, config.training, config.seed, on_step, mixed, checkpoints)
     if config.lora is None and not is_sharded(loaded.model):
         loaded.model.to(getattr(torch, config.dtype))
     costs.train_seconds, costs.train_peak_bytes = result.seconds, result.peak_bytes
+    costs.train_contention = _if_alone(contention)
     costs.steps, costs.examples, costs.examples_left_out = result.steps, result.examples, result.left_out
     costs.tokens, costs.label_tokens = result.tokens, result.label_tokens
     return loaded
+
+
+def _if_alone(contention: Contention) -> float | None:
+    """The share that others took; not known where this run's own processes would count as others."""
+    return contention.share() if Processes().count == 1 else None
 
 
 def save_trained(loaded: LoadedModel, place: Path, weights: dict[str, torch.Tensor] | None = None) -> None:

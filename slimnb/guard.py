@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from slimnb.contention import NOTICED
 from slimnb.records import BenchmarkResult
 from slimnb.runs import RunFolder
 
@@ -96,8 +97,8 @@ def _weaknesses(
 
 
 def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
-    """Why two runs' costs may not be held against each other: another batch, length limit, machine or
-    number of runs that shared it."""
+    """Why two runs' costs may not be held against each other: another batch, length limit or machine,
+    or one shared with other runs or programs."""
     one, two = first.config.training, second.config.training
     found = []
     if one and two:
@@ -113,6 +114,9 @@ def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
     jobs = [machine.get("jobs", 1) for machine in machines]  # earlier runs were alone, and did not say so
     if jobs[0] != jobs[1]:
         found.append(f"{jobs[0]} and {jobs[1]} runs at once on the machine")
+    shares = [run.record.costs.train_contention or 0.0 for run in (first, second)]
+    if max(shares) >= NOTICED:
+        found.append(f"other programs took {shares[0]:.0%} and {shares[1]:.0%} of the machine")
     return found
 
 

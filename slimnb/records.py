@@ -117,8 +117,11 @@ class Costs(Record):
     train_seconds: float | None = None
     train_peak_bytes: int | None = None
     """Highest resident memory of the process (CPU) or allocated memory (CUDA) while training."""
+    train_contention: float | None = None
+    """Other programs' share of the machine's processor time while training (slimnb.contention)."""
     eval_seconds: float | None = None
     eval_peak_bytes: int | None = None
+    eval_contention: float | None = None
     weights_bytes: int | None = None
     """Bytes of the model's weights as they lie in memory, adapters included."""
     total_parameters: int | None = None

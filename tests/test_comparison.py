@@ -145,6 +145,14 @@ def test_a_longer_limit_or_another_machine_makes_costs_incomparable(make_run: Ma
     assert costs_differ_in(lora, alone) == ["1 and 2 runs at once on the machine"]
 
 
+def test_a_busy_machine_makes_costs_incomparable(make_run: MakeRun) -> None:
+    quiet, busy = make_run("lora"), make_run("qlora")
+    quiet.record.costs.train_contention, busy.record.costs.train_contention = 0.02, 0.09
+    assert costs_differ_in(quiet, busy) == []
+    busy.record.costs.train_contention = 0.31
+    assert costs_differ_in(quiet, busy) == ["other programs took 2% and 31% of the machine"]
+
+
 def test_a_difference_in_more_than_the_method_weakens_a_comparison(make_run: MakeRun) -> None:
     change = compare(make_run("lora", rank=4), make_run("qlora", rank=8), "workshop_cs")
     assert any("more than the method" in warning and "lora.rank" in warning for warning in change.warnings)

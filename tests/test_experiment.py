@@ -115,6 +115,7 @@ def test_a_trained_run_logs_each_step_and_what_it_cost(folder: RunFolder, method
     assert (costs.steps, costs.examples, costs.examples_left_out) == (2, 16, 0)
     assert costs.tokens == log["tokens"].sum() and costs.label_tokens == log["label_tokens"].sum()
     assert costs.train_seconds and costs.train_peak_bytes and costs.weights_bytes and costs.eval_peak_bytes
+    assert costs.train_contention is not None and 0 <= costs.train_contention <= 1
     assert costs.trainable_parameters and costs.total_parameters
     assert (costs.trainable_parameters == costs.total_parameters) == (method == "full")
 

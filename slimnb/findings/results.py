@@ -9,6 +9,7 @@ import pandas as pd
 from slimnb.anatomy import findings as mechanisms
 from slimnb.anatomy.record import read_anatomy
 from slimnb.anatomy.report import QUANTITIES, Spread
+from slimnb.contention import NOTICED
 from slimnb.exports import to_markdown
 from slimnb.findings.claims import mean_cost
 from slimnb.findings.study import FineTune, Study
@@ -187,6 +188,12 @@ def costs(study: Study) -> Iterator[str]:
         if (found := run.environment())
     }
     yield "Means over the seeds." + (f" Machine: {join(sorted(machines))}." if machines else "")
+    shares = [run.record.costs.train_contention or 0.0 for run in study.runs]
+    if shares and max(shares) >= NOTICED:
+        yield (
+            f"Other programs took up to {max(shares):.0%} of the machine while a run trained: its time is longer than "
+            "alone by about as much."
+        )
     rows = []
     for one in study.fine_tunes:
         memory = mean_cost(one, lambda run: run.record.costs.train_peak_bytes)
