@@ -16,7 +16,7 @@ from slimnb.errors import SlimnbError
 from slimnb.tables import gigabytes
 
 DEMO_MEMORY = 5_500_000_000
-"""Bytes for the largest of the demo's runs, full fine-tuning, with some room (data/runs/reference has its peak)."""
+"""Bytes for the largest of the demo's runs, full fine-tuning, with some room (data/runs/demo has its peak)."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 DEFAULT_RUNS = Path("data/runs")
 PROJECT = Path(__file__).resolve().parents[1]
-SHIPPED = PROJECT / DEFAULT_RUNS / "reference"
+SHIPPED = PROJECT / DEFAULT_RUNS / "demo"
 """The runs that ship with the project."""
 
 

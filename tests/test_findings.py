@@ -83,8 +83,8 @@ def found(directory: Path) -> list[Claim]:
 
 
 def test_the_shipped_page_is_what_the_shipped_runs_give() -> None:
-    text = report(ROOT / "data" / "runs" / "reference")
-    assert text == (ROOT / "FINDINGS.md").read_text("utf-8"), "make it anew: slimnb report data/runs/reference --out"
+    text = report(ROOT / "data" / "runs" / "demo")
+    assert text == (ROOT / "FINDINGS.md").read_text("utf-8"), "make it anew: slimnb report data/runs/demo --out"
 
 
 def test_a_gain_that_is_resolved_agrees_and_one_that_cannot_be_large_disagrees(put: Put, directory: Path) -> None:

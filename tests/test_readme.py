@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_the_demos_output_is_that_of_the_shipped_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    shown = CliRunner().invoke(app, ["study", "show", str(ROOT / "data" / "runs" / "reference")])
+    shown = CliRunner().invoke(app, ["study", "show", str(ROOT / "data" / "runs" / "demo")])
     assert shown.exit_code == 0
     block = re.search(
         r"<!-- demo: begin -->\n```\n(.*?)```\n<!-- demo: end -->", (ROOT / "README.md").read_text(), re.S

@@ -52,7 +52,7 @@ def shows(page: Any, *texts: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_opens(name: str, open_page: Open, reference: str, screenshot: Keep):
-    page = open_page(f"{reference}/{'' if name == 'overview' else name}?study=reference")
+    page = open_page(f"{reference}/{'' if name == 'overview' else name}?study=demo")
     assert page.locator("h1").first.inner_text() == TITLES[name]
     screenshot(page, f"{name}-light")
 
@@ -142,7 +142,7 @@ def test_back_shows_the_view_before(open_page: Open, reference: str):
 
 
 def test_runs_are_searched(open_page: Open, reference: str):
-    page = open_page(f"{reference}/runs?study=reference")
+    page = open_page(f"{reference}/runs?study=demo")
     page.get_by_role("searchbox", name="Search in configurations").fill("method=qlora rank=16")
     page.keyboard.press("Enter")
     shows(page, "1 of 4 runs")
@@ -162,7 +162,7 @@ MODES = {"light": (1280, 720, False), "dark": (1280, 720, True), "narrow": (390,
 def test_dark_and_narrow(name: str, mode: str, open_page: Open, reference: str, screenshot: Keep):
     """Nothing is wider than the window, and a dark page is dark throughout."""
     width, height, dark = MODES[mode]
-    address = f"{reference}/{'' if name == 'overview' else name}?study=reference&teach=1"
+    address = f"{reference}/{'' if name == 'overview' else name}?study=demo&teach=1"
     page = open_page(address, width=width, height=height, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert is_dark(page) == dark
@@ -193,13 +193,13 @@ def test_the_theme_is_switched_by_hand(open_page: Open, reference: str):
 
 
 def test_figures_and_tables_have_their_text(open_page: Open, reference: str):
-    page = open_page(f"{reference}/compare?study=reference")
+    page = open_page(f"{reference}/compare?study=demo")
     for chart in page.get_by_test_id("stPlotlyChart").all():
         assert "points" in chart.inner_html() and chart.locator("[aria-label], [role=img]").count()
 
 
 def test_the_boxes_are_reached_and_changed_by_keyboard(open_page: Open, reference: str):
-    page = open_page(f"{reference}/items?study=reference")
+    page = open_page(f"{reference}/items?study=demo")
     page.get_by_role("combobox", name="Benchmark").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.type("workshop_cs")

@@ -41,7 +41,7 @@ def test_next_opens_the_next_item_and_the_address_says_so(open_page: Open, quiz:
 
 
 def test_generations_stand_side_by_side_with_what_was_read(monkeypatch: pytest.MonkeyPatch):
-    app = opened("items", ROOT / "data" / "runs", monkeypatch, study="reference", benchmark="workshop_math")
+    app = opened("items", ROOT / "data" / "runs", monkeypatch, study="demo", benchmark="workshop_math")
     assert len(app.code) == 2 and all("12 * 3 = 36" in one.value for one in app.code)
     first, second = (table.value.set_index("read by") for table in app.dataframe[1:3])
     assert list(first.loc["strict-match"]) == ["[invalid]", "wrong"]

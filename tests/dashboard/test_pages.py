@@ -12,7 +12,7 @@ from tests.dashboard.app import EVIL, PAGES, TITLES, Open, checked, figures, nam
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_reference_runs_are_shown_on_every_page(page: str, monkeypatch: pytest.MonkeyPatch):
-    app = opened(page, ROOT / "data" / "runs", monkeypatch, study="reference", teach="1")
+    app = opened(page, ROOT / "data" / "runs", monkeypatch, study="demo", teach="1")
     assert not app.warning
     assert "They may not be" not in texts(app)
 

@@ -132,4 +132,4 @@ def test_every_figures_lines_draw_it_in_a_notebook(open_page: Open, study: Study
 
 def test_reference_runs_have_no_warning_on_the_new_pages(monkeypatch: pytest.MonkeyPatch):
     for page in ("alignment", "mechanism"):
-        assert not opened(page, Path("data/runs").resolve(), monkeypatch, study="reference").warning
+        assert not opened(page, Path("data/runs").resolve(), monkeypatch, study="demo").warning

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-REFERENCE = ROOT / "data" / "runs" / "reference"
+REFERENCE = ROOT / "data" / "runs" / "demo"
 RESULT = ROOT / "data" / "perf" / "dashboard.json"
 RUNS = 5000
 TURNS = 3
