@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
 from slimnb.config import METHODS, Method
 from slimnb.data import data_directory
 from slimnb.errors import SlimnbError
-from slimnb.grid import load_study
+from slimnb.findings.study import Study, read_study
+from slimnb.grid import StudyConfig, load_study
 from slimnb.places import DEFAULT_RUNS, PROJECT, SHIPPED
 from slimnb.runs import RunFolder
 
@@ -25,6 +28,13 @@ STUDIES: dict[Mode, Path] = {
     "full": PROJECT / "data" / "studies" / "workshop.yaml",
 }
 """Mode -> the study that is carried out in it."""
+REFERENCE = PROJECT / "data" / "studies" / "reference.yaml"
+"""The study of the paper's questions on the real benchmarks. It takes hours."""
+MEASURED = PROJECT / DEFAULT_RUNS / "reference"
+"""Its runs, as they ship with the project."""
+REPRODUCTION = "reproduction"
+"""The study of the same runs as this machine carries them out: never mixed with those that ship."""
+_LENGTHS = {"epochs", "steps", "label_tokens"}
 
 
 def mode(wanted: str | None = None) -> Mode:
@@ -60,28 +70,97 @@ def runs(mode: Mode, *methods: Method) -> dict[Method, RunFolder]:
         there = [RunFolder.read(path.parent) for path in sorted(SHIPPED.glob("*/run.json"))]
         found = {run.config.method: run for run in there if "workshop_math" in run.record.scores}
     else:
-        found = _carried_out(STUDIES[mode], wanted)
+        planned = load_study(STUDIES[mode])
+        grids = tuple(grid.model_copy(update={"methods": wanted}) for grid in planned.grids)
+        found = {run.config.method: run for run in _carried_out(planned.model_copy(update={"grids": grids}))}
     if missing := [method for method in wanted if method not in found]:
         raise SlimnbError(f"{SHIPPED}: no run of method {', '.join(missing)} on the workshop's benchmarks")
     return {method: found[method] for method in METHODS if method in wanted}
 
 
-def compare(predicted: float | None, measured: float, unit: str = "") -> Any:
-    """A learner's number beside the measured one, as Markdown."""
+def another(method: Method, train_on: str | None = None, **options: Any) -> RunFolder:
+    """One run more, like the quick study's but for what is given: carried out here, if it is not there already.
+
+    Args:
+        options: anything that a study's options take: rank, learning_rate, steps, ...
+
+    Raises:
+        SlimnbError: an option is wrong, or the run was tried and is not complete.
+    """
+    planned = load_study(STUDIES["quick"])
+    grid = planned.grids[0]
+    kept = {name: value for name, value in grid.options.items() if not (name in _LENGTHS and _LENGTHS & {*options})}
+    changed = {"methods": (method,), "train_on": (train_on,) if train_on else grid.train_on, "options": kept | options}
+    return _carried_out(planned.model_copy(update={"grids": (grid.model_copy(update=changed),)}))[0]
+
+
+def study(mode: Mode) -> Study:
+    """The reference study as far as it is measured: its base, and its fine-tunes with their seeds together.
+
+    It takes hours. So only `full` carries out here what is missing, the predicted alignment first; the other modes
+    read what ships with the project.
+
+    Raises:
+        SlimnbError: no run of it is complete.
+    """
+    if mode != "full":
+        return read_study(MEASURED)
+    from slimnb.study import run_study
+
+    planned = load_study(REFERENCE).model_copy(update={"name": REPRODUCTION})
+    _foretell(planned)
+    for _ in run_study(planned, RUNS, data_directory()):
+        pass  # what failed is named among what is missing
+    return read_study(RUNS / REPRODUCTION)
+
+
+def progress(study: Study) -> Any:
+    """How much of the reference study there is, and what is missing, as Markdown."""
+    from IPython.display import Markdown
+
+    planned = load_study(REFERENCE).runs()
+    there = {run.record.id for run in study.runs}
+    waiting = Counter(
+        f"{config.method} on {config.training.data}" if config.training else config.method
+        for config in planned
+        if config.run_id not in there
+    )
+    said = f"**{len(planned) - waiting.total()} of {len(planned)} runs** of the reference study are measured."
+    if waiting:
+        missing = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in waiting.items())
+        said += f" Not measured yet: {missing}. What is said below is of the measured ones only."
+    return Markdown(said)
+
+
+def compare(predicted: float | None, measured: float | None, unit: str = "") -> Any:
+    """A learner's number beside the measured one, as Markdown; None or NaN where nothing is measured yet."""
     from IPython.display import Markdown
 
     said = "You wrote no prediction" if predicted is None else f"You predicted **{predicted:,.4g}{unit}**"
+    if measured is None or math.isnan(measured):
+        return Markdown(f"{said}; this is **not measured** yet.")
     return Markdown(f"{said}; measured: **{measured:,.4g}{unit}**.")
 
 
-def _carried_out(study: Path, methods: tuple[Method, ...]) -> dict[Method, RunFolder]:
+def _carried_out(planned: StudyConfig) -> list[RunFolder]:
     from slimnb.study import run_study
 
-    planned = load_study(study)
-    grids = tuple(grid.model_copy(update={"methods": methods}) for grid in planned.grids)
-    found = {}
-    for cell in run_study(planned.model_copy(update={"grids": grids}), RUNS, data_directory()):
+    found = []
+    for cell in run_study(planned, RUNS, data_directory()):
         if cell.status != "completed":
             raise SlimnbError(f"{cell.path}: {cell.status}" + (f": {cell.error}" if cell.error else ""))
-        found[cell.config.method] = RunFolder.read(cell.path)
+        found.append(RunFolder.read(cell.path))
     return found
+
+
+def _foretell(planned: StudyConfig) -> None:
+    """Store how near the study's training sets are to its benchmarks, unless that is known."""
+    from slimnb.alignment import read_alignment, write_alignment
+
+    if read_alignment(RUNS / planned.name) is None:
+        from slimnb.alignment.measure import align
+
+        configs = planned.runs()
+        sets = dict.fromkeys(config.training.data for config in configs if config.training)
+        benchmarks = dict.fromkeys(name for config in configs for name in config.benchmarks)
+        write_alignment(RUNS / planned.name, align(configs[0].model, [*sets], [*benchmarks], data=data_directory()))
