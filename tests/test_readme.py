@@ -36,3 +36,12 @@ def test_what_it_says_beside_lm_eval_is_what_was_measured() -> None:
     hellaswag, mmlu = flips["hellaswag"], flips["mmlu_cs"]
     assert f"(of {hellaswag['items']} of HellaSwag {hellaswag['flips_correct_acc_norm']}, of {mmlu['items']}" in text
     assert f"of mmlu_cs with letters {mmlu['flips_correct_acc']})" in text
+
+
+def test_what_it_says_beside_trl_is_what_was_measured() -> None:
+    text = (ROOT / "README.md").read_text("utf-8").replace("\n  ", " ")
+    cases = json.loads((ROOT / "data" / "perf" / "training.json").read_text())["cases"]
+    common, fastest = next(case["beside"] for case in cases.values() if "beside" in case).values()
+    assert f"LoRA trains {common['loop_ratio']:.1f} times as many GSM8K examples a second" in text
+    assert f"in {common['memory_share']:.0%} of the memory" in text
+    assert f"{fastest['loop_ratio']:.1f} times as many in {fastest['memory_share']:.0%}" in text
