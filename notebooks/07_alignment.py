@@ -347,19 +347,22 @@ else:
     print("No checkpoint yet: there are too few cells.")
 
 # %%
-name = next((one for one in judged if one.predictor == prediction.SAME_NAME), None)
-if best is None or name is None or name.correlation is None:
-    said = "There is nothing yet to hold a forecast against."
+if best is None:
+    said = "There is no forecast yet to hold against the trivial ones."
 else:
     said = f"The best of {len(forecasts)} forecasts is `{best.predictor}` with {signed(best.correlation)}"
     said += f" ({signed(best.low)} to {signed(best.high)})" if best.low is not None else ""
-    said += f"; the name alone has {signed(name.correlation)}. "
-    said += (
-        "So reading the texts told more than the name, in this study."
-        if best.correlation > name.correlation
-        else "So reading the texts told no more than the name."
-    )
-    said += " The best of several flatters itself, and with so few training sets the order may be chance."
+    everything = prediction.predictions(study)
+    cells = [cell for cell in measured if cell in everything[best.predictor]]  # it may have no number for some
+    gained = np.array([measured[cell] for cell in cells])
+    trivial = {
+        name: prediction.rank_correlation(np.array([everything[name][cell] for cell in cells]), gained) or 0.0
+        for name in prediction.TRIVIAL
+    }
+    said += "; on the same cells " + " and ".join(f"`{name}` has {signed(value)}" for name, value in trivial.items())
+    beaten = all(best.correlation > value for value in trivial.values())
+    said += ". So in this study it told more than" if beaten else ". So it told no more than the better of"
+    said += " these two. The best of several flatters itself, and with so few training sets the order may be chance."
 Markdown(said)
 
 # %% [markdown]

@@ -29,6 +29,8 @@ from slimnb.comparison import compare_pair
 from slimnb.exports import to_markdown
 from slimnb.figures import gains_matrix, retention_plane
 from slimnb.findings.claims import at_floor
+from slimnb.findings.study import gold_of
+from slimnb.findings.words import bits
 from slimnb.gains import gains_frame, plane_frame
 from slimnb.retention import retention
 from slimnb.units import points_between
@@ -136,16 +138,19 @@ losses = None  # your prediction in percent
 gains = gains_frame(study.runs)
 plain = gains[gains["run"].isin([one.runs[0].path.name for one in usual])].dropna(subset=["difference"])
 cases = plain[~plain["target"].astype(bool)]
+floors = [name for name in study.benchmarks if at_floor(study, name)]
+floor = cases["benchmark"].isin(floors)
 down = cases["resolved"].astype(bool) & (cases["difference"] < 0)
 up = cases["resolved"].astype(bool) & (cases["difference"] > 0)
 display(workshop.compare(losses, 100 * float(down.mean()), "%"))
 Markdown(
-    f"Of {len(cases)} cases a net loss is resolved in {int(down.sum())} and a net gain in {int(up.sum())}; in "
-    f"{int(cases['at_chance'].astype(bool).sum())} the base is not told from guessing, so there was nothing to lose."
+    f"Of {len(cases)} cases a net loss is resolved in {int(down.sum())} and a net gain in {int(up.sum())}. In "
+    f"{int(cases['at_chance'].astype(bool).sum())} the base is not told from guessing, and in {int(floor.sum())} it is "
+    "at the floor, with hardly an answer right: there a count shows no loss, whatever happened."
 )
 
 # %% [markdown]
-# The eight with the most downward net change:
+# The eight with the most downward net change, above the floor:
 
 # %%
 rows = [
@@ -156,9 +161,22 @@ rows = [
         "net change (95%), points": points_between(case.difference, case.low, case.high),
         "": "resolved" if case.resolved else "",
     }
-    for case in cases.sort_values("difference").head(8).itertuples()
+    for case in cases[~floor].sort_values("difference").head(8).itertuples()
 ]  # fmt: skip
 Markdown(to_markdown(pd.DataFrame(rows)))
+
+# %% [markdown]
+# At the floor the likelihood of the right answers can still fall. In bits per byte, up is likelier than before:
+
+# %%
+rows = [
+    (one.name, name, bits(gold))
+    for name in floors
+    for one in usual
+    if one.base and one.target != name and (gold := gold_of([one.base], one.runs, name))
+]
+columns = ["fine-tune", "benchmark", "bits per byte gained (95%)"]
+Markdown(to_markdown(pd.DataFrame(rows, columns=columns)) if rows else "No such case is measured.")
 
 # %% [markdown]
 # ## The learning-forgetting plane
@@ -167,12 +185,11 @@ Markdown(to_markdown(pd.DataFrame(rows)))
 # learns and does not forget is at the top, on the grey line or to the right of it.
 
 # %%
-retention_plane(plane_frame(plain))
+retention_plane(plane_frame(plain[plain["method"] != "qlora"]))  # fewer points, easier to read
 
 # %%
-floors = [name for name in study.benchmarks if at_floor(study, name)]
 counts = ", ".join(f"{name} {int(one.items)}" for name, one in study.benchmarks.items())
-said = f" At the floor, where nothing can be lost, and counted all the same: {', '.join(floors)}." if floors else ""
+said = f" At the floor, and counted all the same: {', '.join(floors)}." if floors else ""
 Markdown(f"Items: {counts}.{said} `mmlu_cs` and `mmlu_cs_cloze` are the same questions, asked in two ways.")
 
 # %% [markdown]
@@ -235,10 +252,12 @@ rank_one = None  # your prediction in points
 ranked = {
     one.runs[0].path.name: one for one in study.fine_tunes if (one.method, one.data) == ("lora", "hellaswag_train")
 }
-varied = gains[gains["run"].isin(ranked)]
-plane = plane_frame(varied)
 ranks = {name: one.runs[0].config.lora.rank for name, one in ranked.items()}
 whole = {name for name, one in ranked.items() if one.runs[0].config.lora.targets == "all-linear"}
+in_order = sorted(ranked, key=lambda name: (name not in whole, ranks[name]))
+called = {name: f"rank {ranks[name]}" if name in whole else "attention alone" for name in in_order}
+varied = pd.concat([gains[gains["run"] == name].assign(variant=called[name]) for name in in_order] or [gains[:0]])
+plane = plane_frame(varied)
 lowest = plane[[ranks[run] == 1 for run in plane["run"]]] if len(plane) else plane
 workshop.compare(rank_one, 100 * float(lowest["gain"].iloc[0]) if len(lowest) else None, " points")
 
@@ -250,7 +269,7 @@ rows = [
         "gain on HellaSwag (95%), points": points_between(row.gain, row.gain_low, row.gain_high),
         "mean change elsewhere (95%), points": points_between(row.elsewhere, row.elsewhere_low, row.elsewhere_high),
     }
-    for row in sorted(plane.itertuples(), key=lambda row: (row.run not in whole, ranks[row.run]))
+    for row in plane.itertuples()
 ]  # fmt: skip
 Markdown(to_markdown(pd.DataFrame(rows)) if rows else "**Not measured** yet.")
 
@@ -265,8 +284,8 @@ else:
     (low, small), (high, large) = spread[0], spread[-1]
     found = compare_pair(ranked[small].runs[0], ranked[large].runs[0], list(study.benchmarks))[0]
     changed = [f"{pair.benchmark} {100 * pair.paired.difference:+.1f} points" for pair in found if pair.resolved]
-    said = f"Rank {high} against rank {low}, seed by seed the same items: "
-    said += f"resolved on {', '.join(changed)}." if changed else "no difference is resolved on any benchmark."
+    said = f"Rank {high} less rank {low}, one seed each, on the same items: "
+    said += f"resolved are {', '.join(changed)}." if changed else "no difference is resolved on any benchmark."
 Markdown(said)
 
 # %% [markdown]

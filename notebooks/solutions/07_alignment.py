@@ -63,7 +63,7 @@ gained = {
 apart = table[table["training set"] != table["benchmark"]]
 nearer = apart.loc[apart["difference"].idxmax()]
 Markdown(
-    f"Of pairs of different sets, `{nearer['training set']}` and `{nearer['benchmark']}` come nearest by it "
+    f"Of pairs of different sets, `{nearer['training set']}` and `{nearer['benchmark']}` come nearer by most "
     f"({nearer['difference']:+.3f}). The run on workshop_math gained "
     + ", ".join(f"{change:+.1f} points on {name}" for name, change in gained.items())
     + ". Words that every row has cannot tell one set from another, and they can make strangers look alike."
