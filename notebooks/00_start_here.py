@@ -59,6 +59,8 @@ for finding in examine(data=None):
 # | [02_four_bits](02_four_bits.ipynb) | what is lost when a weight has only 4 bits? | 30 |
 # | [03_benchmarks](03_benchmarks.ipynb) | where does a score come from, and how does it go wrong? | 35 |
 # | [04_train_lora](04_train_lora.ipynb) | what is trained, what is gained, and is it a gain? | 30 |
+# | [07_alignment](07_alignment.ipynb) | which training set helps on which benchmark? | 40 |
+# | [08_retention](08_retention.ipynb) | what did the model forget, and what helps? | 35 |
 #
 # Each asks you to **predict** a number before you **run** a cell, and then to **explain** the difference. Write the
 # number down: a surprise is what one remembers. A **checkpoint** fails with advice. Exercises are solved in
