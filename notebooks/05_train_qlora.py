@@ -27,7 +27,6 @@ from time import perf_counter
 
 import pandas as pd
 import torch
-from bitsandbytes.functional import dequantize_4bit
 from IPython.display import Markdown, display
 
 import slimnb
@@ -61,8 +60,8 @@ settings = None  # your prediction
 # %%
 changes = slimnb.config_difference(lora, qlora)
 display(workshop.compare(settings, len(changes)))
-table = pd.DataFrame([(name, *values) for name, values in changes.items()], columns=["setting", "LoRA", "QLoRA"])
-Markdown(to_markdown(table))
+rows = [(name, *("-" if value is None else value for value in values)) for name, values in changes.items()]
+Markdown(to_markdown(pd.DataFrame(rows, columns=["setting", "LoRA", "QLoRA"])))
 
 # %%
 assert not beyond_the_method(lora, qlora), "a difference in scores would not be that of 4 bits: what else was changed?"
@@ -81,6 +80,8 @@ adapted = slimnb.add_lora(loaded, qlora.config.lora, seed=0)
 layer = adapted.model.base_model.model.model.layers[0].mlp.down_proj
 packed, A, B = layer.base_layer.weight, layer.lora_A["default"].weight, layer.lora_B["default"].weight
 torch.nn.init.normal_(B, std=0.01)  # it starts as 0, which would hide a mistake
+
+from bitsandbytes.functional import dequantize_4bit
 
 W = dequantize_4bit(packed.data, packed.quant_state)
 x = torch.randn(8, W.shape[1], requires_grad=True)
@@ -153,7 +154,9 @@ lost = more.drop(["weights", "activations", "peak"])
 Markdown(
     f"**Checkpoint passed.** Four bits take {-more['weights']:,.0f} MB from the weights. The activations, "
     f"{items.loc['activations', 'qlora']:,.0f} MB, are {ratio:.2f} times LoRA's: a batch is a batch. What comes on "
-    f"top, above all {lost.idxmax()}, is {lost.sum():+,.0f} MB. The peak: predicted {more['peak']:+,.0f} MB, measured "
+    f"top, above all {lost.idxmax()}, is {lost.sum():+,.0f} MB. QLoRA's peak: predicted "
+    f"{items.loc['peak', 'qlora'] / 1e3:.2f} GB, {more['peak']:+,.0f} MB beside LoRA's; measured "
+    f"{costs['qlora'].train_peak_bytes / 1e9:.2f} GB, "
     f"{(costs['qlora'].train_peak_bytes - costs['lora'].train_peak_bytes) / 1e6:+,.0f} MB."
 )
 
@@ -163,22 +166,25 @@ Markdown(
 #
 # ## At equal batch
 #
-# **Predict**: how many GB does QLoRA need at its peak here if a step has four times as many rows?
+# What a step computes at once, its batch, fills most of the memory. **Predict**: how many GB does QLoRA need here in
+# batches of a quarter of the size?
 
 # %%
-fourfold = None  # your prediction in GB
+quarter = None  # your prediction in GB
 
 # %%
-batches = [replace(here, batch_size=factor * training.batch_size) for factor in (1, 2, 4)]
+batches = [replace(here, batch_size=training.batch_size // part) for part in (4, 2, 1)]
 peaks = [itemized(small, setup).sum() / 1e3 for setup in batches]
-rows = [(one.batch_size, one.rows, *peak.map("{:.2f}".format)) for one, peak in zip(batches, peaks, strict=True)]
-display(workshop.compare(fourfold, peaks[-1]["qlora"], " GB"))
-columns = ["rows a step", "rows computed at once", "LoRA, GB (predicted)", "QLoRA, GB (predicted)"]
-Markdown(to_markdown(pd.DataFrame(rows, columns=columns)))
+rows = [(setup.batch_size, *peak.map("{:.2f}".format)) for setup, peak in zip(batches, peaks, strict=True)]
+display(workshop.compare(quarter, peaks[0]["qlora"], " GB"))
+display(Markdown(to_markdown(pd.DataFrame(rows, columns=["batch", "LoRA, GB (predicted)", "QLoRA, GB (predicted)"]))))
+Markdown(
+    f"Who holds QLoRA in batches of {batches[-1].batch_size} against LoRA in batches of {batches[0].batch_size} finds "
+    f"it {peaks[-1]['qlora'] / peaks[0]['lora']:.1f} times as hungry, and has measured the batch."
+)
 
 # %% [markdown]
-# Who takes a larger batch for QLoRA, because it fits, and then compares the costs, has measured the batch. slimnb says
-# what stands against comparing the costs of two runs:
+# slimnb says what stands against comparing the costs of two runs:
 
 # %%
 against = slimnb.costs_differ_in(lora, qlora)
