@@ -35,13 +35,12 @@ from slimnb.architecture import Architecture, read_architecture
 from slimnb.config import METHODS
 from slimnb.data import data_directory
 from slimnb.exports import to_markdown
-from slimnb.figures import predicted_memory, predictions_frame
+from slimnb.figures import METHOD_STYLE, predicted_memory, predictions_frame
 from slimnb.figures.budget import memory_items
-from slimnb.memory import Setup, largest_micro_batch, predict
+from slimnb.memory import Setup, predict
 from slimnb.models import load_tokenizer
 from slimnb.places import PROJECT
 from slimnb.plan import CARDS, recommended
-from slimnb.units import duration
 
 MODE = workshop.mode()
 small = read_architecture("smollm2-135m")
@@ -118,16 +117,19 @@ display(workshop.compare(small_factor, factors[small.name]), workshop.compare(la
 
 
 # %%
-def items(predictions: dict) -> pd.DataFrame:
-    return pd.DataFrame(
-        [{"setup": name, "item": i.name, "bytes": i.bytes} for name, one in predictions.items() for i in one.items]
-    )
+def items(model: Architecture) -> pd.DataFrame:
+    rows = [
+        {"setup": METHOD_STYLE[method].name, "item": item.name, "bytes": item.bytes}
+        for method in METHODS
+        for item in peaks[model.name, method].items
+    ]
+    return pd.DataFrame(rows)
 
 
-memory_items(items({f"{large.name}, {method}": peaks[large.name, method] for method in METHODS}), 24 * 10**9)
+memory_items(items(large), 24 * 10**9).update_yaxes(title=f"{large.name}, 1 x 1,024 tokens")
 
 # %%
-memory_items(items({f"SmolLM2, {method}": peaks[small.name, method] for method in METHODS}))
+memory_items(items(small)).update_yaxes(title="SmolLM2, 1 x 1,024 tokens")
 
 # %%
 for model in (small, large):
@@ -174,10 +176,13 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=heads)))
 # %%
 eight, many = (predict(large, replace(asked, batch_size=rows)) for rows in (8, 32))
 assert many.setup.rows == eight.setup.rows, "rows beyond the token budget wait for the next micro-batch"
+spared = 1 - predict(large, replace(asked, checkpointing=True)).peak / start
+most = predict(large, replace(asked, rank=256)).peak / start - 1
 Markdown(
     f"**Checkpoint passed.** A step of 32 rows is computed in micro-batches of {many.setup.rows}: it takes longer, and "
-    f"needs {100 * (many.peak / eight.peak - 1):+.1f}% of memory. What moves the peak is tokens at once and "
-    "checkpointing, which computes each layer twice, about a third slower. Rank hardly does."
+    f"{100 * (many.peak / eight.peak - 1):.1f}% more memory. What moves the peak is tokens at once, and checkpointing "
+    f"(here -{spared:.0%}), which computes each layer twice, about a third slower. Rank is cheap, and not free: rank "
+    f"256 takes {most:.0%} more."
 )
 
 # %% [markdown]
@@ -271,7 +276,7 @@ rate = costs.tokens / costs.train_seconds
 Markdown(
     f"Foretold for {setup.rows} rows of {setup.length} tokens: {foretold.peak / 1e9:.2f} GB, off by "
     f"{100 * (foretold.peak / costs.train_peak_bytes - 1):+.0f}%. It read {rate:,.0f} tokens a second; at that rate "
-    f"10,000 rows of 200 tokens, three times, take {duration(10_000 * 200 * 3 / rate)} on such a machine. "
+    f"10,000 rows of 200 tokens, three times, take {10_000 * 200 * 3 / rate / 3600:.1f} hours on such a machine. "
     "`slimnb plan --probe` measures the rate of yours in ten seconds."
 )
 
@@ -320,16 +325,24 @@ Markdown(
 )  # fmt: skip
 
 # %% [markdown]
-# And how much at once? The largest micro-batch, in tokens, by rows of 1,024:
+# And how long may a row be? The longest of 256, 512, 1,024, ... tokens that fits:
 
 # %%
-rows = []
+lengths, rows = [2**power for power in range(8, 18)], []
 for method in ("lora", "qlora"):
     for checkpointing in (False, True):
-        setup = replace(asked, method=method, checkpointing=checkpointing)
-        cells = [f"{largest_micro_batch(large, setup, card * 10**9):,}" for card in CARDS]
-        rows.append((method + (" + checkpointing" if checkpointing else ""), *cells))
+        setups = [replace(asked, method=method, checkpointing=checkpointing, length=length) for length in lengths]
+        at = [predict(large, setup).peak for setup in setups]
+        fits = [[length for length, peak in zip(lengths, at, strict=True) if peak <= card * 10**9] for card in CARDS]
+        name = method + (" + checkpointing" if checkpointing else "")
+        rows.append((name, *(f"{max(some):,}" if some else "-" for some in fits)))
 Markdown(to_markdown(pd.DataFrame(rows, columns=[large.name, *(f"{card} GB" for card in CARDS)])))
+
+# %%
+Markdown(
+    f"A card sold as 24 GB has 24 GiB, {2**30 / 10**9 - 1:.0%} more than is counted here: room for what the prediction "
+    "misses."
+)
 
 # %% [markdown]
 # ## Exercises
@@ -341,7 +354,7 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=[large.name, *(f"{card} GB" for 
 # [02](02_four_bits.ipynb). How much of what is left is still in 16 bits, and what is it?
 #
 # **Exercise 3** (open). How does the peak grow with the length, from 256 to 16,384 tokens, with checkpointing and
-# without? What grows evenly, and what faster? Which length is the longest on a card of 24 GB?
+# without? Which length exactly is the longest on a card of 24 GB?
 #
 # ## Key points
 #

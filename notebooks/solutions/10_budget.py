@@ -118,5 +118,7 @@ for name, checkpointing in {"without checkpointing": False, "with it": True}.ite
 Markdown("The longest row on 24 GB: " + "; ".join(said) + ".")
 
 # %% [markdown]
-# A token costs the same however many there are: CUDA's fused attention keeps no table of scores, which would grow with
-# the square. Weights, adapters and moments do not grow at all. Checkpointing keeps each layer's input alone.
+# The peak is the highest of several moments, and each grows in a straight line with the tokens: which of them is the
+# highest can change, so that a token may cost more at the end. Nothing grows with the square of the length: attention
+# on CUDA keeps no table of scores. Weights, adapters and moments do not grow at all, and checkpointing keeps each
+# layer's input alone.

@@ -55,7 +55,6 @@ def memory_items(frame: pd.DataFrame, memory: int | None = None) -> go.Figure:
         )  # fmt: skip
         said.append(f"a line at {memory / 1e9:g} GB")
     alt = f"Predicted peak memory by item: {'; '.join(said)}."
-    height = 160 + 44 * len(setups)
-    figure = finish(figure, "Memory at the predicted peak", "memory (GB)", "setup", alt, height, "no prediction")
+    figure = finish(figure, "Memory at the predicted peak", "memory (GB)", "setup", alt, 240, "no prediction")
     figure.update_yaxes(tickvals=list(range(len(setups))), ticktext=[text(one) for one in setups], autorange="reversed")
-    return figure.update_layout(barmode="stack")
+    return figure.update_layout(barmode="stack", height=240 + 44 * len(setups))
