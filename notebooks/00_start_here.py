@@ -59,6 +59,8 @@ for finding in examine(data=None):
 # | [02_four_bits](02_four_bits.ipynb) | what is lost when a weight has only 4 bits? | 30 |
 # | [03_benchmarks](03_benchmarks.ipynb) | where does a score come from, and how does it go wrong? | 35 |
 # | [04_train_lora](04_train_lora.ipynb) | what is trained, what is gained, and is it a gain? | 30 |
+# | [05_train_qlora](05_train_qlora.ipynb) | what do 4 bits save, and when do they not pay? | 30 |
+# | [06_compare](06_compare.ipynb) | do two models differ, or can nobody tell? | 40 |
 # | [07_alignment](07_alignment.ipynb) | which training set helps on which benchmark? | 40 |
 # | [08_retention](08_retention.ipynb) | what did the model forget, and what helps? | 35 |
 #
