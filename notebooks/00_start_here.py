@@ -63,6 +63,9 @@ for finding in examine(data=None):
 # | [06_compare](06_compare.ipynb) | do two models differ, or can nobody tell? | 40 |
 # | [07_alignment](07_alignment.ipynb) | which training set helps on which benchmark? | 40 |
 # | [08_retention](08_retention.ipynb) | what did the model forget, and what helps? | 35 |
+# | [09_anatomy](09_anatomy.ipynb) | what does an update look like? | 40 |
+# | [10_budget](10_budget.ipynb) | which method fits which card? | 35 |
+# | [11_your_own](11_your_own.ipynb) | how do I use it on my own data, model and scores? | 35 |
 #
 # Each asks you to **predict** a number before you **run** a cell, and then to **explain** the difference. Write the
 # number down: a surprise is what one remembers. A **checkpoint** fails with advice. Exercises are solved in
