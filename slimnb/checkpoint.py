@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from slimnb.documents import read_json
 from slimnb.errors import SlimnbError
-from slimnb.files import atomic_path
+from slimnb.files import atomic_path, remove
 from slimnb.processes import Processes
 from slimnb.progress import console
 from slimnb.sharding import like, whole
@@ -107,12 +107,15 @@ class Checkpoints:
         place = self.directory / f"step-{progress.step:06d}"
         with atomic_path(place) as temporary:
             temporary.mkdir()
-            save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary / TENSORS)
+            try:
+                save_file({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, temporary / TENSORS)
+            except SafetensorError as error:  # a full disk, for one: no OSError
+                raise SlimnbError(f"{place}: cannot be written ({error})") from error
             document = {"progress": simple, "optimizer": numbers}
             (temporary / PROGRESS).write_text(json.dumps(document, indent=2), encoding="utf-8")
         for older in self.directory.glob("step-*"):
             if older != place:
-                shutil.rmtree(older)
+                remove(older)
 
     def load(self, model: Any, optimizer: torch.optim.Optimizer) -> Progress:
         """Put model, optimizer and random states back to the newest checkpoint; a new Progress where there is none.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
 from slimnb.errors import SlimnbError
+
+_PROCESSES = Path("/proc/self/ns/pid")
 
 
 @contextmanager
@@ -24,9 +29,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises:
         SlimnbError: the place cannot be written (no permission, full disk, read-only).
     """
-    temporary = target.parent / f".{target.name}.{uuid4().hex[:8]}.tmp"
+    temporary = target.parent / f".{target.name}.{_here()}-{os.getpid()}-{uuid4().hex[:8]}.tmp"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        _clear_away(target)
         yield temporary
         if temporary.is_dir():
             for file in temporary.rglob("*"):
@@ -41,10 +47,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise SlimnbError(f"{target}: cannot be written ({error.strerror or error})") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        elif temporary.exists():
-            temporary.unlink()
+        with suppress(SlimnbError):  # where that fails too, the next writer of the same target removes it
+            remove(temporary)
 
 
 def write_json(target: Path, document: Any) -> None:
@@ -55,9 +59,36 @@ def write_json(target: Path, document: Any) -> None:
 
 
 def append_json_line(stream: IO[str], record: dict[str, Any]) -> None:
-    """Append one record and flush it, so that a killed process leaves whole lines behind."""
-    stream.write(json.dumps(record, allow_nan=False) + "\n")
-    stream.flush()
+    """Append one record and flush it, so that a killed process leaves whole lines behind.
+
+    Raises:
+        SlimnbError: the place cannot be written. The stream is closed, and may end in a part of a line.
+    """
+    line = json.dumps(record, allow_nan=False) + "\n"
+    try:
+        stream.write(line)
+        stream.flush()
+    except OSError as error:
+        with suppress(OSError):
+            stream.close()  # else it would try again when it is closed, and fail outside of this
+        raise SlimnbError(f"{stream.name}: cannot be written ({error.strerror or error})") from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a directory with all that is in it; nothing where nothing is.
+
+    Raises:
+        SlimnbError: it cannot be removed (no permission, read-only).
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        pass  # another process removes it as well
+    except OSError as error:
+        raise SlimnbError(f"{path}: cannot be removed ({error.strerror or error})") from error
 
 
 def _sync(path: Path) -> None:
@@ -66,3 +97,31 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _here() -> str:
+    """What tells this machine's processes, or this container's, from others that may write to the same directory."""
+    try:
+        space = os.readlink(_PROCESSES)  # noqa: PTH115
+    except OSError:
+        space = ""
+    return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:6]
+
+
+def _clear_away(target: Path) -> None:
+    """Remove what killed processes of this machine have left half-written of a target."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{_here()}-*-*.tmp"):
+        process = left.name.split("-")[-2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            with suppress(SlimnbError):
+                remove(left)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True

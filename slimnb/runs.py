@@ -7,13 +7,13 @@ RUNS/STUDY/RUN_ID/
   metrics.jsonl       one line an optimizer step
   eval/BENCHMARK/     items.parquet (one row an item, no text of it), result.json, contamination.json
   progress.json       how far a study's run is, only while it runs
+  lock                who works on the run; it counts only while that process holds it (slimnb.lock)
   adapter/ or model/  what was trained: a PEFT directory, or all weights after full fine-tuning
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import threading
 import time
@@ -24,45 +24,45 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 import pyarrow.parquet as pq
 
 from slimnb.config import RunConfig, load_run_config
 from slimnb.documents import read_json, validated
 from slimnb.errors import SlimnbError
-from slimnb.files import atomic_path, write_json
-from slimnb.records import SCHEMA_VERSION, BenchmarkResult, Contamination, Costs, RunRecord, Status
+from slimnb.files import atomic_path, remove, write_json
+from slimnb.lock import Lock
+from slimnb.ownership import LOCK, record_now, take_up
+from slimnb.records import BenchmarkResult, Contamination, Costs, RunRecord, Status
 from slimnb.training_log import open_log, read_log
 
 HEARTBEAT_SECONDS = 10.0
-STALE_AFTER_SECONDS = 120.0
-
-
-class NewerSchemaError(SlimnbError):
-    """A run of a newer slimnb: neither read nor replaced."""
 
 
 class RunFolder:
     """One run's directory. Use `create` for a new run and `read` for one that is there."""
 
-    def __init__(self, path: Path, config: RunConfig, record: RunRecord):
+    def __init__(self, path: Path, config: RunConfig, record: RunRecord, lock: Lock | None = None):
         self.path = path
         self.config = config
         self.record = record
         self.writes = True
+        self._lock = lock
         self._saving = threading.Lock()
 
     @classmethod
     def create(cls, root: Path, study: str, config: RunConfig) -> RunFolder:
         """Start a run's folder under root/study, or take up an unfinished attempt with what is whole of it.
 
+        The run is locked from here until `finish`, or until this process ends.
+
         Raises:
-            SlimnbError: the run is complete or running, or the place cannot be written.
+            SlimnbError: the run is complete, another process works on it (the message says which), or the place
+                cannot be written.
         """
         if Path(study).name != study:
             raise SlimnbError(f"{study}: a study's name is one directory's, without slashes")
         path = root / study / config.run_id
-        earlier = _unfinished(path) if path.exists() else None
+        lock, earlier = take_up(path)
         now = time.time()
         record = RunRecord(
             id=config.run_id, study=study, method=config.method, started=now, heartbeat=now,
@@ -72,9 +72,13 @@ class RunFolder:
             record = record.model_copy(
                 update={"costs": earlier.costs, "scores": earlier.scores, "attempts": earlier.attempts + 1}
             )
-        folder = cls(path, config, record)
-        write_json(path / "config.json", config.model_dump(mode="json"))
-        folder.save()
+        folder = cls(path, config, record, lock)
+        try:
+            write_json(path / "config.json", config.model_dump(mode="json"))
+            folder.save()
+        except BaseException:
+            lock.release(leave_file=True)
+            raise
         return folder
 
     @classmethod
@@ -91,20 +95,7 @@ class RunFolder:
         Raises:
             SlimnbError: a file is missing, damaged, or of a newer slimnb.
         """
-        fields = read_json(path / "run.json")
-        if not isinstance(fields, dict):
-            raise SlimnbError(f"{path / 'run.json'}: not a run's record")
-        version = fields.get("schema_version")
-        if not isinstance(version, int) or isinstance(version, bool):
-            raise SlimnbError(f"{path / 'run.json'}: schema_version must be a whole number, not {version!r}")
-        if version > SCHEMA_VERSION:
-            raise NewerSchemaError(
-                f"{path / 'run.json'}: written by a newer slimnb (schema {version}, this one reads {SCHEMA_VERSION}): "
-                "upgrade slimnb"
-            )
-        record = validated(RunRecord, fields, str(path / "run.json"))
-        if record.status == "running" and not _alive(record):
-            record.status = "interrupted"
+        record = record_now(path)
         return cls(path, load_run_config(path / "config.json"), record)
 
     def save(self) -> None:
@@ -122,8 +113,15 @@ class RunFolder:
         """Write the run's end. Called last, so that `completed` means that all other files are whole."""
         self.record.status = status
         self.record.error = error
-        self.record.finished = self.record.heartbeat = time.time()
-        self.save()
+        self.record.heartbeat = time.time()
+        self.record.finished = max(self.record.heartbeat, self.record.started)  # a clock may be set back
+        saved = False
+        try:
+            self.save()
+            saved = True
+        finally:
+            if self._lock is not None:
+                self._lock.release(leave_file=not saved)
 
     def forget(self) -> None:
         """Remove all that an earlier attempt has made."""
@@ -131,10 +129,8 @@ class RunFolder:
         if not self.writes:
             return
         for part in self.path.iterdir():
-            if part.is_dir():
-                shutil.rmtree(part)
-            elif part.name not in ("run.json", "config.json"):
-                part.unlink()
+            if part.name not in ("run.json", "config.json", LOCK):
+                remove(part)
 
     def write_environment(self, found: dict[str, Any]) -> None:
         if self.writes:
@@ -242,32 +238,3 @@ def find(root: Path, name: str) -> RunFolder:
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     with atomic_path(path) as temporary:
         table.to_parquet(temporary, index=False)
-
-
-def _alive(record: RunRecord) -> bool:
-    """Whether the process that wrote `running` still does: by its process on this host, else by its heartbeat."""
-    if record.host == socket.gethostname() and record.process is not None:
-        try:
-            # A process that began after the run did is another one that got the same number.
-            return psutil.Process(record.process).create_time() <= record.started
-        except (psutil.Error, ValueError, OverflowError):
-            return False
-    return time.time() - record.heartbeat < STALE_AFTER_SECONDS
-
-
-def _unfinished(path: Path) -> RunRecord | None:
-    """The record of an attempt to be taken up; None where it left none. A complete or running run is never touched."""
-    try:
-        record = RunFolder.read(path).record
-    except NewerSchemaError:
-        raise
-    except SlimnbError:  # killed before its first file was whole
-        shutil.rmtree(path)
-        return None
-    if record.status == "completed":
-        raise SlimnbError(f"{path}: this run is complete; give another --name to run it again")
-    if record.status == "running":
-        raise SlimnbError(f"{path}: this run is being worked on by another process")
-    for half_written in path.rglob(".*.tmp"):  # see slimnb.files
-        shutil.rmtree(half_written) if half_written.is_dir() else half_written.unlink()
-    return record

@@ -25,6 +25,7 @@ from slimnb.config import Training
 from slimnb.epochs import batches, counts, hold_out, rate_factor, step_count
 from slimnb.errors import SlimnbError
 from slimnb.head import backward_cross_entropy, log_likelihoods, predicting_states
+from slimnb.interruption import stop_noted
 from slimnb.models import LoadedModel
 from slimnb.packing import Batch, causal_row, collate
 from slimnb.peak import memory_bytes, peak_bytes
@@ -95,6 +96,7 @@ def train(
 
     Raises:
         SlimnbError: no example fits the length limit, or the loss is no longer a number.
+        KeyboardInterrupt: by Ctrl-C or SIGTERM. With `checkpoints` the step is ended and kept first.
     """
     fitting = [tokenize(loaded.tokenizer, example) for example in examples]
     fitting = [sequence for sequence in fitting if len(sequence.ids) <= training.max_length]
@@ -112,8 +114,11 @@ def train(
     start = time.perf_counter() - progress.seconds
     budget = TOKEN_BUDGET[loaded.device.type]
     unsummed = [parameter for parameter in parameters if not is_split(parameter)]  # FSDP sums those of the others
-    with _in_training(model, training, mixed_precision):
+    with _in_training(model, training, mixed_precision), stop_noted(checkpoints is not None) as stopped:
         for batch in islice(batches(rows, training.batch_size, steps, seed), progress.step, None):
+            if training.patience and progress.since_best >= training.patience:
+                console.print(f"stopped at step {progress.step}: the validation loss has not fallen", highlight=False)
+                break
             rate = training.learning_rate * rate_factor(progress.step, steps, training)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -143,11 +148,12 @@ def train(
                 ),
                 steps,
             )  # fmt: skip
-            if training.patience and progress.since_best >= training.patience:
-                console.print(f"stopped at step {progress.step}: the validation loss has not fallen", highlight=False)
-                break
-            if checkpoints and progress.step < steps and processes.first(checkpoints.due(progress.step)):
+            stop = processes.total(float(stopped())) > 0  # whichever of the processes was told
+            due = checkpoints and progress.step < steps and processes.first(checkpoints.due(progress.step))
+            if checkpoints and (stop or due):
                 checkpoints.save(model, optimizer, progress)
+            if stop:
+                raise KeyboardInterrupt
     with torch.no_grad():
         for name, parameter in trainable(model) if progress.best else ():
             parameter.copy_(like(progress.best[name], parameter))

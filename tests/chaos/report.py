@@ -1,7 +1,7 @@
-"""data/perf/reliability.json: what was tried against slimnb and what became of it. `python -m tests.chaos.report` shows it.
+"""data/perf/reliability.json: what was tried against slimnb, and what became of it.
 
-Each part writes a section of its own by `keep`: `faults` (tests.chaos), `inputs` (tests.corpus), `long_run`
-(tests.chaos.long_run).
+`python -m tests.chaos.report` shows it; its exit status is 1 where anything was lost, wrong or hung. Each part writes
+a section of its own by `keep`: `faults` (tests.chaos), `inputs` (tests.corpus), `long_run` (tests.chaos.long_run).
 """
 
 from __future__ import annotations
