@@ -30,9 +30,11 @@ from slimnb import workshop
 from slimnb.comparison import MARGIN
 from slimnb.data import data_directory
 from slimnb.drilldown import drill_down, items_frame
+from slimnb.evaluate import evaluate
 from slimnb.exports import comparison_frame, to_markdown
 from slimnb.figures import differences, pair_frame, scores, scores_frame
 from slimnb.noise import evaluation_noise, measure_noise
+from slimnb.units import points_between
 
 MODE = workshop.mode()
 runs = workshop.runs(MODE, "base", "lora", "qlora")
@@ -174,7 +176,7 @@ flips = None  # your prediction
 common_sense = slimnb.get_benchmark("workshop_commonsense")
 questions, metrics = common_sense.load(limit=40), common_sense.metrics
 loaded = [slimnb.load_model("smollm2-135m", dtype=dtype, device="cpu") for dtype in ("bfloat16", "float32")]
-ask, precise = (partial(slimnb.evaluate, model, common_sense, questions) for model in loaded)
+ask, precise = (partial(evaluate, model, common_sense, questions) for model in loaded)
 once = ask()[0]
 noise = measure_noise(ask, once, metrics, repeat=2)
 again = {"in the same way": noise["identical"][0], "in other batches": noise["other_batches"]}
@@ -226,6 +228,25 @@ Markdown(
     f"**Checkpoint passed.** Our runs have one seed each ({used}). So their intervals speak of other "
     "items, and say nothing of another training: that takes more seeds (exercise 3)."
 )
+
+# %% [markdown]
+# The project's reference study trains with three seeds on the real benchmarks. By how many points do the scores of one
+# recipe differ (standard deviation), beside the change against the untouched model?
+
+# %%
+try:
+    recipes = [tuned for tuned in workshop.study("replay").usual("lora", "qlora") if len(tuned.runs) > 1]
+except slimnb.SlimnbError:
+    recipes = []
+rows = []
+for tuned in recipes:
+    one = tuned.changes.get(tuned.target or "")
+    if one and one.paired.seed_spread[1] is not None:
+        each = ", ".join(f"{100 * score.value:.1f}" for score in one.second.scores)
+        change = points_between(one.paired.difference, one.paired.low, one.paired.high)
+        rows.append((tuned.name, one.benchmark, each, f"{100 * one.paired.seed_spread[1]:.1f}", change))
+columns = ["recipe", "benchmark", "scores, %", "spread of seeds, points", "change (95%), points"]
+Markdown(to_markdown(pd.DataFrame(rows, columns=columns)) if rows else "No recipe has several seeds there yet.")
 
 # %% [markdown]
 # ## Many tests
