@@ -16,7 +16,7 @@ from slimnb.attention import use_grouped_attention
 from slimnb.config import Dtype, FourBit, Lora
 from slimnb.errors import SlimnbError
 from slimnb.offline_models import OFFLINE_MODELS
-from slimnb.peak import keep_freed_memory
+from slimnb.peak import keep_few_kernels, keep_freed_memory
 from slimnb.places import home
 from slimnb.quiet import known_noise_hidden
 from slimnb.trust import NO_CODE, refuse_unsafe
@@ -101,6 +101,7 @@ def load_model(
         raise SlimnbError(f"{place}: quantized weights that were stored to compute in {own}: add --dtype {own}")
     if device == "cpu":
         keep_freed_memory()
+        keep_few_kernels()
     if not getattr(model, "is_quantized", False):  # as it may be by a checkpoint of 4-bit weights, too
         model.to(device)
     for layer in model.modules():  # bitsandbytes' fast CPU kernel takes whole blocks only, and checks too late

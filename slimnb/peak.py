@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
 
 import psutil
@@ -57,3 +58,13 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return bool(mallopt(mmap_threshold, 2**26) and mallopt(trim_threshold, 2**31 - 1))
+
+
+def keep_few_kernels() -> None:
+    """Let oneDNN keep few of the kernels that it makes on a CPU, one for each shape of product.
+
+    It keeps 1,024 with their working memory, batches of many lengths fill them, and the process grows by gigabytes: 1.9
+    instead of 2.8 GB after 50 steps of LoRA with SmolLM2-135M, in equal time. A batch has about 30 shapes. Read when
+    the first product is computed; what the environment says already stays.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
