@@ -23,8 +23,9 @@
 
 # %%
 import math
-import warnings
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -40,8 +41,8 @@ from slimnb.anatomy.update import Update
 from slimnb.errors import SlimnbError
 from slimnb.exports import to_markdown
 from slimnb.figures import by_layer, intruders, labels, spectra
+from slimnb.progress import reported_to
 
-warnings.filterwarnings("ignore", message='install "ipywidgets"')  # a progress bar's wish
 MODE = workshop.mode()
 generator = torch.Generator().manual_seed(0)
 
@@ -280,7 +281,8 @@ if MODE == "replay":
         runs += workshop.study("replay").runs
     anatomies = {run: one for run in runs if (one := read_anatomy(run.path))}
 else:
-    anatomies = {run: slimnb.anatomy_of(run) for run in workshop.runs(MODE, "lora").values()}
+    with tempfile.TemporaryDirectory() as place, reported_to(Path(place) / "progress.json"):  # no bars
+        anatomies = {run: slimnb.anatomy_of(run) for run in workshop.runs(MODE, "lora").values()}
 assert anatomies, "no run here has its anatomy stored: `slimnb anatomy RUN` makes it where the adapter is"
 
 frame = anatomy_frame(list(anatomies), list(anatomies.values()))
@@ -395,7 +397,7 @@ by_layer(first, "error_over_update").update_xaxes(title=f"layer ({each})")
 over = frame.dropna(subset=["error_over_update"]).groupby("run", sort=False)["error_over_update"]
 counts = over.agg(["median", lambda values: f"{(values > 1).sum()} of {len(values)}"]).rename(index=labels(frame))
 counts.columns = ["NF4's error over the update, median", "matrices in which it is above 1"]
-Markdown(to_markdown(counts.map(lambda cell: cell if isinstance(cell, str) else f"{cell:.2f}").reset_index()))
+Markdown(to_markdown(counts.map(lambda cell: cell if isinstance(cell, str) else f"{cell:.3g}").reset_index()))
 
 # %% [markdown]
 # So an adapter is kept beside 4-bit weights, or merged in 16 bits; merged into 4, it is scored anew

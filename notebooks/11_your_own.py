@@ -22,14 +22,11 @@
 import json
 import random
 import tempfile
-import warnings
 from pathlib import Path
 
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
 
 import slimnb
 from slimnb import workshop
@@ -39,9 +36,9 @@ from slimnb.exports import to_markdown
 from slimnb.figures import differences, differences_frame
 from slimnb.models import load_tokenizer
 from slimnb.own_data import read_own_data, told
+from slimnb.progress import reported_to
 from slimnb.quiet import known_noise_hidden
 
-warnings.filterwarnings("ignore", message='install "ipywidgets"')  # a progress bar's wish
 MODE = workshop.mode()
 MODEL = "tiny" if MODE == "replay" else "smollm2-135m"
 scratch = tempfile.TemporaryDirectory()  # all that is made here; gone at the end
@@ -138,7 +135,8 @@ configs = {
     "base": slimnb.make_run_config(method="base", **asked),
     "lora": slimnb.make_run_config(method="lora", train_on=str(file), epochs=epochs, **asked),
 }
-runs = {method: slimnb.run(config, place / "runs", "own") for method, config in configs.items()}
+with reported_to(place / "progress.json"):  # where a terminal shows bars
+    runs = {method: slimnb.run(config, place / "runs", "own") for method, config in configs.items()}
 costs, adapter = runs["lora"].record.costs, runs["lora"].path / "adapter"
 Markdown(f"{costs.steps} steps on {costs.label_tokens:,} labels, {costs.trainable_parameters:,} trained numbers.")
 
@@ -210,7 +208,12 @@ workshop.compare(megabytes, 4 * shipped["lora"].record.costs.trainable_parameter
 # %%
 known = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
 print("files:", ", ".join(sorted(path.name for path in adapter.iterdir())))
-print({name: known[name] for name in ("peft_type", "r", "lora_alpha", "target_modules")} | {"target_modules": "..."})
+kinds = sorted({name.rpartition(".")[2] for name in known["target_modules"]})
+print(known["peft_type"], "of rank", known["r"], "and alpha", known["lora_alpha"], "at", *kinds)
+
+# %%
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
 with known_noise_hidden():
     plain = AutoModelForCausalLM.from_pretrained(slimnb.get_model(MODEL), dtype=torch.float32)
@@ -255,7 +258,7 @@ for form in ("16bit", "4bit"):
     merged = slimnb.load_model(str(out), device="cpu")
     distance[form] = apart(logits(merged.model).float())
     good = sum(text.strip() == row["completion"].strip() for text, row in zip(written(merged), held_out, strict=True))
-    table.append((f"merged, {form}", f"{distance[form]:.0%}", f"{good} of {len(held_out)}"))
+    table.append((f"merged, {form}", f"{distance[form]:.1%}", f"{good} of {len(held_out)}"))
 workshop.compare(lost, 100 * distance["4bit"], "%")
 
 # %% tags=["machine"]

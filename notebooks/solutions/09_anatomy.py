@@ -16,8 +16,9 @@
 
 # %%
 import math
-import warnings
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -28,8 +29,8 @@ from slimnb import workshop
 from slimnb.anatomy import anatomy_frame, read_anatomy, spectrum
 from slimnb.errors import SlimnbError
 from slimnb.exports import to_markdown
+from slimnb.progress import reported_to
 
-warnings.filterwarnings("ignore", message='install "ipywidgets"')  # a progress bar's wish
 MODE = workshop.mode()
 if MODE == "replay":
     runs = list(workshop.runs("replay").values())
@@ -37,7 +38,8 @@ if MODE == "replay":
         runs += workshop.study("replay").runs
     anatomies = {run: one for run in runs if (one := read_anatomy(run.path))}
 else:
-    anatomies = {run: slimnb.anatomy_of(run) for run in workshop.runs(MODE, "lora").values()}
+    with tempfile.TemporaryDirectory() as place, reported_to(Path(place) / "progress.json"):  # no bars
+        anatomies = {run: slimnb.anatomy_of(run) for run in workshop.runs(MODE, "lora").values()}
 assert anatomies, "no run here has its anatomy stored: `slimnb anatomy RUN` makes it where the adapter is"
 run, main = next((run, one) for run, one in anatomies.items() if one.method == "lora")
 frame = anatomy_frame([run], [main])
@@ -81,9 +83,9 @@ Markdown(to_markdown(table.round(2)))
 
 # %%
 Markdown(
-    f"Random updates of rank {main.rank} use nearly all of it. In the middle kind training left "
-    f"{abs(gap):.1f} {'fewer' if gap > 0 else 'more'}. Compare with this, not with the rank: only what falls below it "
-    "is a sign of few directions."
+    f"A random update of rank {main.rank} has an effective rank of {table['random'].median():.1f} (median over kinds), "
+    f"the trained one {abs(gap):.1f} {'less' if gap > 0 else 'more'}. Compare with that, not with the rank: only what "
+    "falls below it is a sign of few directions."
 )
 
 # %% [markdown]
