@@ -263,7 +263,8 @@ for one in tuned:
     verdict = "better" if paired.low > 0 else "worse" if paired.high < 0 else "not resolved"
     verdicts.append("at the floor, see above" if at_floor(study, one.target) else verdict)
     between = points_between(paired.difference, paired.low, paired.high)
-    lines.append(f"- {one.target}: {one.training_set} against {len(others)} others, {between} points: {verdicts[-1]}.")
+    all_others = "the other set" if len(others) == 1 else f"{len(others)} other sets"
+    lines.append(f"- {one.target}: {one.training_set} against {all_others}, {between} points: {verdicts[-1]}.")
 Markdown("\n".join(lines) or "**Not measured** yet: this takes two training sets.")
 
 # %%
@@ -271,12 +272,11 @@ telling = [verdict for verdict in verdicts if verdict in ("better", "worse", "no
 better, worse = telling.count("better"), telling.count("worse")
 if not telling:
     said = "No benchmark above the floor has both yet: the runs say nothing of the paper's second finding so far."
-elif better == len(telling):
-    said = f"On {better} of {len(telling)} benchmarks the set made for it is better: as the paper says."
-elif worse:
-    said = f"On {worse} of {len(telling)} benchmarks the set made for it is **worse**: the paper's finding fails there."
 else:
-    said = f"On {better} of {len(telling)} benchmarks the set made for it is better; on the others nothing is resolved."
+    said = f"Above the floor, the set made for a benchmark is better on {better} of {len(telling)}"
+    said += ": as the paper says." if better == len(telling) else ""
+    said += f", and **worse** on {worse}: there the paper's finding fails." if worse else ""
+    said += "; the rest is not resolved." if better < len(telling) and not worse else ""
 Markdown(f"{said} Intervals are not corrected for their number here; `slimnb report` does that.")
 
 # %% [markdown]
