@@ -53,7 +53,7 @@ for name, items in asked.items():
 # $$w = (1 + \ln c) \left(1 + \ln \frac{1 + n}{1 + d}\right).$$
 #
 # The vectors of weights get length 1, so that their product is a cosine: 0 without a common word, 1 for the same text.
-# Words in every row of a set, such as "Question", are its form and left out.
+# Words in nearly every row of a set, such as "Question", are its form and left out.
 
 
 # %%

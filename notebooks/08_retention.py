@@ -242,8 +242,8 @@ Markdown(
 #
 # ## What helps: the rank
 #
-# A lower rank leaves less room to learn, and less to forget with. **Predict**: the gain on HellaSwag in points of LoRA
-# with rank 1 on `hellaswag_train`.
+# A lower rank leaves less room to learn, and perhaps less to forget with. **Predict**: the gain on HellaSwag in
+# points of LoRA with rank 1 on `hellaswag_train`.
 
 # %%
 rank_one = None  # your prediction in points
