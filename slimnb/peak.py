@@ -50,8 +50,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep freed blocks for the next batch instead of giving them back to the system.
 
     glibc maps a large tensor anew each time, which costs a page fault for every 4 KB of it, and leaves holes where its
-    threshold has grown in between. A quarter of a gigabyte is kept: with more, full fine-tuning grew by a gigabyte in 40
-    steps. True where the C library is glibc, the only one that is asked.
+    threshold has grown in between. A quarter of a gigabyte is kept: with more, full fine-tuning grew by a gigabyte in
+    40 steps. True where the C library is glibc, the only one that is asked.
     """
     mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in malloc.h
     try:
