@@ -110,9 +110,9 @@ border = (
     "The interval excludes zero and p is above 5%: at the border the exact test is the stricter, and slimnb goes by it."
 )
 Markdown(
-    f"**Checkpoint passed**: {100 * low:+.1f} to {100 * high:+.1f} points, slimnb has {100 * paired.low:+.1f} to "
-    f"{100 * paired.high:+.1f}. As if the two had had different items it would be {100 * apart:.1f} points wide: "
-    f"pairing is worth {(apart / (high - low)) ** 2:.1f} times as many items. "
+    f"**Checkpoint passed**: {100 * low:+.1f} to {100 * high:+.1f} points; slimnb, by other draws: "
+    f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}. As if the two had had different items it would be "
+    f"{100 * apart:.1f} points wide: pairing is worth {(apart / (high - low)) ** 2:.1f} times as many items. "
     + (border if low * high > 0 and p > 0.05 else "")
 )
 
@@ -199,7 +199,7 @@ Markdown(
 )
 
 # %% [markdown]
-# More than noise is not yet better: noise changes answers, and so does any training, in both directions.
+# More changes than noise makes are not yet an improvement: any training changes answers, in both directions.
 #
 # ## Seeds are not items
 #
