@@ -20,7 +20,7 @@ from slimnb.runs import RunFolder, scan_study
 from slimnb.units import points
 from tests.conftest import Slimnb
 
-LORA = "lora-smollm2-135m-workshop-math-s0-711752"
+LORA = "lora-smollm2-135m-workshop-math-s0-d2e65b"
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from tests.dashboard.app import PAGES, TITLES
 
 pytestmark = pytest.mark.browser
 
-BASE, LORA = "base-smollm2-135m-s0-0beba4", "lora-smollm2-135m-workshop-math-s0-711752"
-QLORA = "qlora-smollm2-135m-workshop-math-s0-c64d83"
+BASE, LORA = "base-smollm2-135m-s0-90381d", "lora-smollm2-135m-workshop-math-s0-d2e65b"
+QLORA = "qlora-smollm2-135m-workshop-math-s0-8247f4"
 Keep = Callable[[Any, str], None]
 
 
