@@ -13,12 +13,21 @@ import pandas as pd
 import yaml
 
 from slimnb.runs import scan
-from tests import study_stub
 
 ROOT = Path(__file__).resolve().parents[2]
 LM_EVAL = ROOT / "tests" / "fixtures" / "lm_eval"
 DEMO = ROOT / "data" / "runs" / "demo"
 SLIMNB = (sys.executable, "-m", "slimnb")
+WORK = """
+import sys
+from slimnb.errors import SlimnbError
+from tests.study_stub import main
+try:
+    main()
+except SlimnbError as error:
+    sys.exit(f"Error: {error}")
+"""
+"""Stands in for `slimnb study work`, and tells an error in words as that does."""
 STUB = "import slimnb.study.work as work, slimnb.cli as cli; work.COMMAND = {command!r}; cli.main()"
 RUN = ["run", "--model", "tiny", "--dtype", "float32", "--benchmarks", "workshop_cs", "--limit", "4", "--quiet"]
 TRAIN = ["--method", "lora", "--train-on", "workshop_math", "--train-limit", "16", "--steps", "3",
@@ -40,6 +49,8 @@ class Command:
     start: tuple[str, ...] = SLIMNB
     twice: str | None = None
     """What the same command says where all is done already, instead of succeeding."""
+    again: tuple[str, ...] = ()
+    """What is added when it is given again: a study leaves a run alone that failed, until it is told to retry."""
     torch: bool = False
     """Whether it takes the seconds that an import of torch takes."""
     waits: bool = False
@@ -97,10 +108,11 @@ COMMANDS = {
     ),
     "runs": Command(lambda place: ["runs", "--json", "--runs", str(place / "runs")], _demo),
     "study": Command(
-        _study, _grid, (sys.executable, "-c", STUB.format(command=study_stub.COMMAND)), waits=True,
+        _study, _grid, (sys.executable, "-c", STUB.format(command=(sys.executable, "-c", WORK))),
+        waits=True, again=("--retry",),
     ),
     "run": Command(lambda place: [*RUN, *TRAIN, "--runs", str(place / "runs")], torch=True),
-    "real study": Command(_study, _grid, torch=True, waits=True),
+    "real study": Command(_study, _grid, torch=True, waits=True, again=("--retry",)),
     "merge": Command(
         lambda place: ["merge", str(_finished_lora(place)), str(place / "out" / "merged"), "--to", "16bit"],
         twice="exists and is not an empty directory", torch=True,

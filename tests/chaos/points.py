@@ -101,7 +101,7 @@ class Chaos:
     def left(self, name: str, place: Path, whole: dict[str, str], before: dict[str, bytes]) -> list[str]:
         """What is wrong after a fault: at once, and when the command is given again."""
         wrong = half(place)
-        again = self.start(name, place, None)
+        again = self.start(name, place, again=True)
         done = COMMANDS[name].twice
         if again.status != 0 and not (again.status == 1 and done and done in again.err):
             wrong.append(f"the next command ended with {again.status}: {again.err[-1500:]}")
@@ -135,9 +135,12 @@ class Chaos:
             first.kill()
         return wrong
 
-    def start(self, name: str, place: Path, plan: dict[str, Any] | None = None, **variables: str) -> Ended:
+    def start(
+        self, name: str, place: Path, plan: dict[str, Any] | None = None, *, again: bool = False, **variables: str
+    ) -> Ended:
         """Carry out the command, and see all its processes end."""
-        ended = _wait(_popen(COMMANDS[name], place, plan, variables))
+        command = COMMANDS[name]
+        ended = _wait(_popen(command, place, plan, variables, command.again if again else ()))
         if not _until(lambda: not _processes(place), 60):
             for process in _processes(place):
                 process.kill()
@@ -214,11 +217,15 @@ def _environment(place: Path, plan: dict[str, Any] | None, more: dict[str, str])
 
 
 def _popen(
-    command: Command, place: Path, plan: dict[str, Any] | None, more: dict[str, str] | None = None
+    command: Command,
+    place: Path,
+    plan: dict[str, Any] | None,
+    variables: dict[str, str] | None = None,
+    words: tuple[str, ...] = (),
 ) -> subprocess.Popen[str]:
     limited = plan is not None and plan["fault"] in WITHOUT_RIGHTS and os.geteuid() == 0
     return subprocess.Popen(
-        [*command.start, *command.words(place)], cwd=ROOT, env=_environment(place, plan, more or {}),
+        [*command.start, *command.words(place), *words], cwd=ROOT, env=_environment(place, plan, variables or {}),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         start_new_session=True, preexec_fn=_without_roots_rights if limited else None,
     )  # fmt: skip
