@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -69,6 +70,7 @@ def main() -> None:
     whole = len(wanted) == len(points()) and chosen.most >= len(wanted)
     if chosen.most < len(wanted):
         wanted = random.Random(chosen.seed).sample(wanted, chosen.most)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the command under way ends as well
     tried: list[Tried] = []
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="slimnb-chaos-") as root:

@@ -31,7 +31,7 @@ def told_badly(fault: str, ended: Ended) -> list[str]:
     """What a command says that met with a fault and lived to tell of it."""
     if ended.status is None:
         return [f"hung: {ended.err[-1500:]}"]
-    if fault not in (*SIGNALS, "memory error", "address space") and "Traceback" in ended.err:
+    if fault not in (*SIGNALS, "memory error") and "Traceback" in ended.err:
         return [f"a traceback: {ended.err[-1500:]}"]
     if fault in ("full disk", "file size", *WITHOUT_RIGHTS) and "a fault of slimnb's" in ended.err:
         return [f"not told in words: {ended.err[-1500:]}"]

@@ -95,7 +95,7 @@ class Chaos:
         if fault == WORKER_DIES:
             return "kill -9"
         if fault == "out of memory":
-            return self.dice.choice(["memory error", "address space"])
+            return "memory error"
         return "file size" if fault == "full disk" and not self.mounts else fault
 
     def left(self, name: str, place: Path, whole: dict[str, str], before: dict[str, bytes]) -> list[str]:
@@ -245,6 +245,9 @@ def _wait(process: subprocess.Popen[str]) -> Ended:
         process.kill()
         out, err = process.communicate()
         return Ended(None, out, err)
+    except BaseException:
+        process.kill()
+        raise
 
 
 def _counter(place: Path, more: str = "") -> Path:
