@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from slimnb.documents import read_json, validated
+from slimnb.documents import no_truth, read_json, validated
 from slimnb.errors import SlimnbError
 
 Method = Literal["base", "lora", "qlora", "full"]
@@ -29,7 +30,26 @@ LEARNING_RATES: dict[str, float] = {"lora": 1e-3, "qlora": 1e-3, "full": 1e-4}
 LORA_OPTIONS = ("rank", "alpha", "dropout", "targets", "rank_stabilized", "dora", "init")
 QUANTIZATION_OPTIONS = ("four_bit_kind", "double_quantization")
 
-Positive = Annotated[int, Field(gt=0)]
+LARGEST = 10**9
+"""Of every number of rows, steps, ranks and passes: beyond any run, and within what arithmetic does exactly."""
+
+
+def _of_this_world(number: Any) -> Any:
+    if number > LARGEST:
+        raise ValueError(f"larger than any run needs, which is at most {LARGEST:,}")
+    return number
+
+
+def _seed(number: int) -> int:
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("a seed has at most 64 bits")
+    return number
+
+
+Whole = Annotated[int, BeforeValidator(no_truth)]
+Number = Annotated[float, BeforeValidator(no_truth)]
+Positive = Annotated[Whole, Field(gt=0), AfterValidator(_of_this_world)]
+Seed = Annotated[Whole, AfterValidator(_seed)]
 
 
 class Frozen(BaseModel):
@@ -43,9 +63,9 @@ class Lora(Frozen):
 
     rank: Positive = 16
     """Columns of B and rows of A."""
-    alpha: Annotated[float, Field(gt=0)] = 32.0
+    alpha: Annotated[Number, Field(gt=0)] = 32.0
     """Scale of the update; alpha / rank = 2 is the usual choice."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     """Off: runs of a few epochs gain nothing from it, and it costs speed."""
     targets: str | tuple[str, ...] = "all-linear"
     """Every linear layer but the output head: attention alone loses accuracy (arXiv 2305.14314, figure 2)."""
@@ -74,7 +94,7 @@ class Training(Frozen):
     """A training set's name (`slimnb data` lists them) or a file of the user's."""
     limit: Positive | None = None
     """Use only the first so many rows."""
-    epochs: Annotated[float, Field(gt=0)] | None = None
+    epochs: Annotated[Number, Field(gt=0), AfterValidator(_of_this_world)] | None = None
     """Passes over the rows; exactly one of epochs, steps and label_tokens is set."""
     steps: Positive | None = None
     """Optimizer steps."""
@@ -82,17 +102,17 @@ class Training(Frozen):
     """Train until about so many label tokens were seen: sets of short and of long answers then teach equally much."""
     batch_size: Positive = 8
     """Examples in an optimizer step, however many micro-batches it is computed in."""
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[Number, Field(gt=0)]
     """Peak learning rate; see LEARNING_RATES for the defaults."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises from 0."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """What the learning rate does after the warm-up."""
     max_length: Positive = 1024
     """Tokens; a longer example is left out and counted, never cut."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
     """AdamW's decoupled decay."""
-    clip: Annotated[float, Field(gt=0)] = 1.0
+    clip: Annotated[Number, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     optimizer: Literal["adamw", "paged_adamw_8bit"] = "adamw"
     """AdamW's moments in float32, or on CUDA in 8 bits and paged to the CPU when memory is short (bitsandbytes;
@@ -101,7 +121,7 @@ class Training(Frozen):
     """Compute activations again in the backward pass: about a third slower, and they no longer fill the memory."""
     columns: dict[str, str] = {}
     """For a file of the user's: slimnb's name of a column -> the file's."""
-    validation: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    validation: Annotated[Number, Field(ge=0, le=0.5)] = 0.0
     """Share of the rows that is held out; its loss is measured ten times, and at the end."""
     patience: Positive | None = None
     """Stop after so many measurements of the validation loss without a better one; None never stops early."""
@@ -126,13 +146,13 @@ class RunConfig(Frozen):
     model: str
     method: Method
     dtype: Dtype = "bfloat16"
-    seed: int = 0
+    seed: Seed = 0
     benchmarks: Annotated[tuple[str, ...], Field(min_length=1)]
     limit: Positive | None = None
     """Score only the first so many items of each benchmark."""
     limits: dict[str, Positive] = {}
     """The same by a benchmark's name, where it is not `limit`."""
-    shots: Annotated[int, Field(ge=0)] | None = None
+    shots: Annotated[Whole, Field(ge=0), AfterValidator(_of_this_world)] | None = None
     """Worked examples in the prompt; None takes each benchmark's own default."""
     chat_template: bool = False
     """Put prompts, of benchmarks and of training rows, into the model's chat form."""
@@ -160,6 +180,10 @@ class RunConfig(Frozen):
             raise ValueError("a benchmark is named twice")
         if foreign := sorted(self.limits.keys() - set(self.benchmarks)):
             raise ValueError(f"limits names {', '.join(foreign)}, which the run is not scored on")
+        try:
+            self.model_dump_json()
+        except ValueError as error:
+            raise ValueError("a name holds half a character, which is no text") from error
         return self
 
     def limit_of(self, benchmark: str) -> int | None:
@@ -211,6 +235,8 @@ def make_run_config(
         SlimnbError: a value is out of range, or an option does not go with the method.
     """
     given = {k: v for k, v in options.items() if v is not None}
+    if wrong := given.keys() & {"data", "training", "lora", "four_bit"}:
+        raise SlimnbError(f"{', '.join(sorted(wrong))}: no option of a run's; the training set is given by train_on")
     lora = {k: given.pop(k) for k in LORA_OPTIONS if k in given}
     four_bit = {k: given.pop(k) for k in QUANTIZATION_OPTIONS if k in given}
     source = {k: v for k, v in (("train_on", train_on), ("train_limit", train_limit)) if v is not None}
@@ -227,8 +253,9 @@ def make_run_config(
         if method == "full":
             _refuse(lora, "method full trains all weights and has no LoRA")
         else:
-            if "rank" in lora:
-                lora.setdefault("alpha", 2.0 * lora["rank"])
+            if "rank" in lora and "alpha" not in lora:
+                with suppress(TypeError, ValueError, OverflowError):  # a rank that is no number is told below
+                    lora["alpha"] = 2.0 * float(lora["rank"])
             parts["lora"] = lora
         if method == "qlora":
             kind = {"kind": four_bit.pop("four_bit_kind")} if "four_bit_kind" in four_bit else {}

@@ -119,7 +119,7 @@ def data_directory(option: Path | None = None) -> Path | None:
     """
     if option is None and (named := os.environ.get("SLIMNB_DATA")):
         option = Path(named)
-    if option is not None and not option.is_dir():
+    if option is not None and not os.path.isdir(option):  # noqa: PTH112  Path.is_dir raises on a name that is too long
         raise SlimnbError(f"{option}: the data directory (--data or SLIMNB_DATA) does not exist")
     return option
 
@@ -202,4 +202,13 @@ def availability(data_set: DataSet, directory: Path | None) -> tuple[Origin, int
     paths = [local / file for file in data_set.files.values()]
     if not all(path.is_file() for path in paths):
         return "missing", None
-    return "local", sum(1 for path in paths for line in path.read_bytes().splitlines() if line.strip())
+    return "local", sum(map(_count, paths))
+
+
+def _count(path: Path) -> int:
+    """Lines that are not blank."""
+    try:
+        with path.open("rb") as stream:
+            return sum(bool(line.strip()) for part in stream for line in part.splitlines())
+    except OSError as error:
+        raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error

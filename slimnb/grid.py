@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from slimnb.config import LORA_OPTIONS, METHODS, QUANTIZATION_OPTIONS, Frozen, Method, RunConfig, make_run_config
+from slimnb.config import (
+    LORA_OPTIONS,
+    METHODS,
+    QUANTIZATION_OPTIONS,
+    Frozen,
+    Method,
+    RunConfig,
+    Seed,
+    make_run_config,
+)
 from slimnb.documents import read_yaml, validated
 from slimnb.errors import SlimnbError
 
 SCORING = {"limit", "limits", "shots", "dtype", "chat_template"}
+MOST_RUNS = 10_000
+"""Of a study: years of work, and listed in seconds."""
 
 
 class Grid(Frozen):
@@ -22,7 +34,7 @@ class Grid(Frozen):
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = METHODS
     train_on: tuple[str, ...] = ()
     benchmarks: Annotated[tuple[str, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     options: dict[str, Any] = Field(default_factory=dict)
     """Anything `slimnb run` takes, the same for every trained run: epochs, rank, ... Method full skips LoRA's."""
     vary: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)]] = Field(default_factory=dict)
@@ -32,7 +44,7 @@ class Grid(Frozen):
 
     @model_validator(mode="after")
     def _options_are_the_grids_to_give(self) -> Self:
-        if wrong := sorted({*self.options, *self.vary} & {*RunConfig.model_fields, "train_on"}):
+        if wrong := sorted({*self.options, *self.vary} & {*RunConfig.model_fields, "train_on", "data"}):
             raise ValueError(f"options cannot hold {', '.join(wrong)}: the study gives it elsewhere")
         if wrong := sorted(self.options.keys() & self.vary.keys()):
             raise ValueError(f"vary holds {', '.join(wrong)}, which options holds too")
@@ -41,6 +53,12 @@ class Grid(Frozen):
         if set(self.methods) != {"base"} and not self.train_on:
             raise ValueError("train_on: name a training set, or leave only base in methods")
         return self
+
+    @property
+    def size(self) -> int:
+        """Runs, those counted twice that are the same."""
+        trained = len({*self.methods} - {"base"}) * len(self.train_on) * len(self.seeds)
+        return ("base" in self.methods) + trained * math.prod(map(len, self.vary.values()))
 
     def runs(self) -> list[RunConfig]:
         """The grid's runs, base first, then in the order of methods within each training set and seed.
@@ -82,6 +100,12 @@ class StudyConfig(Frozen):
         if not isinstance(grids, list | tuple) or not all(isinstance(grid, dict) for grid in grids):
             return given
         return {**own, "grids": [_inherit(shared, grid) for grid in grids or [{}]]}
+
+    @model_validator(mode="after")
+    def _can_be_listed(self) -> Self:
+        if (size := sum(grid.size for grid in self.grids)) > MOST_RUNS:
+            raise ValueError(f"{size:,} runs, and a study has at most {MOST_RUNS:,}: vary less, or over fewer values")
+        return self
 
     def runs(self) -> list[RunConfig]:
         """The grids' runs in order, each once.

@@ -1,23 +1,31 @@
-"""A user's own file of training rows, JSON Lines, CSV or Parquet -> validated rows, and each bad one by its line."""
+"""A user's own file of training rows, JSON Lines, CSV or Parquet -> validated rows, and each bad one by its line.
+
+A file is read a row at a time, so that one which is damaged, or made to fill the memory, is told and not held.
+"""
 
 from __future__ import annotations
 
-import codecs
 import csv
-import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError, field_validator, model_validator
 
-from slimnb.documents import explain
+from slimnb.documents import explain, parse_json
 from slimnb.errors import SlimnbError
-from slimnb.rows import InstructionRow, Row, Text
+from slimnb.rows import LONGEST_LINE, InstructionRow, Row, Text, open_text, read_lines
+
+LOOKED_AT = 1000
+"""Rows of JSON Lines that tell which columns there are."""
+MOST_COLUMNS, MOST_BAD = 10_000, 100_000
+"""Of a file that is still taken for one of rows."""
 
 
 class PromptCompletionRow(Row):
@@ -107,7 +115,9 @@ def read_own_data(path: Path, columns: Mapping[str, str] | None = None) -> OwnDa
     if path.suffix.lower() not in READERS:
         raise SlimnbError(f"{path}: own data is a file that ends in {', '.join(READERS)}")
     file = READERS[path.suffix.lower()](path)
-    if twins := sorted({repr(name) for name in file.columns if name and file.columns.count(name) > 1}):
+    if len(file.columns) > MOST_COLUMNS:
+        raise SlimnbError(f"{file.start}: more than {MOST_COLUMNS:,} columns")
+    if twins := sorted(f"{name!r:.100}" for name, times in Counter(file.columns).items() if name and times > 1)[:10]:
         raise SlimnbError(f"{file.start}: more than one column is called {', '.join(twins)}: rename all but one")
     form, source = _choose_form(file, columns or {})
     data = OwnData(path, form, [], [], [])
@@ -117,6 +127,8 @@ def read_own_data(path: Path, columns: Mapping[str, str] | None = None) -> OwnDa
             data.lines.append(line)
         except SlimnbError as error:
             data.bad.append(BadRow(line, f"{error!s:.500}"))
+            if len(data.bad) > MOST_BAD:
+                raise SlimnbError(f"{path}: more than {MOST_BAD:,} bad rows. {told(path, data.bad, 1)[0]}") from error
     if not data.rows and not data.bad:
         raise SlimnbError(f"{path}: has no rows")
     return data
@@ -135,6 +147,8 @@ def _validated(form: type[Row], source: dict[str, str], record: Any) -> Row:
         return form.model_validate({name: v for name, v in fields.items() if v is not None or name in needed})
     except ValidationError as error:
         raise SlimnbError(explain(error)) from error
+    except RecursionError as error:
+        raise SlimnbError("lists within lists, too deep to be read") from error
 
 
 def _needed(form: type[Row]) -> list[str]:
@@ -188,52 +202,53 @@ def _choose_form(file: _File, columns: Mapping[str, str]) -> tuple[str, dict[str
 
 
 def _near(name: str, among: list[str]) -> str | None:
-    lower = {one.casefold(): one for one in among}
+    lower = {one.casefold(): one for one in among[:100] if len(one) < 100}  # names that a person gave
     return next((lower[match] for match in get_close_matches(name.casefold(), lower, n=1)), None)
 
 
 # The kinds of files
 
 
-def _text(path: Path) -> io.StringIO:
-    """The file's text, its line ends as they are, since a quoted cell of CSV may hold them."""
-    try:
-        return io.StringIO(path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("utf-8"), newline="")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise SlimnbError(f"{path}:{line}: not UTF-8 text ({error.reason}). Save the file as UTF-8") from error
-    except OSError as error:
-        raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error
-
-
 def _json_lines(path: Path) -> _File:
     # Not rows.read_json_lines, which ends at the first bad line: here all of them are told.
-    lines = [(number, line) for number, line in enumerate(_text(path), start=1) if line.strip()]
-    start = place(path, lines[0][0]) if lines else str(path)
-    if lines and lines[0][1].lstrip().startswith("["):
-        raise SlimnbError(f"{start}: a JSON array; each line must be an object of its own: jq -c '.[]' writes it so")
-    records = [(number, _parsed(line)) for number, line in lines]
-    columns = dict.fromkeys(key for _, record in records if isinstance(record, dict) for key in record)
-    return _File(list(columns), start, lambda wanted: iter(records))
+    start, columns = str(path), dict[str, None]()
+    for number, line in islice(_filled(path), LOOKED_AT):
+        if start == str(path):
+            start = place(path, number)
+            if line.lstrip().startswith("["):
+                raise SlimnbError(f"{start}: a JSON array; each line must be an object of its own: jq -c '.[]' does it")
+        if isinstance(record := _parsed(line), dict):
+            columns |= dict.fromkeys(record)
+        if len(columns) > MOST_COLUMNS:
+            break
+    return _File(list(columns), start, lambda wanted: ((number, _parsed(line)) for number, line in _filled(path)))
+
+
+def _filled(path: Path) -> Iterator[tuple[int, str]]:
+    with open_text(path) as stream:
+        for number, line in enumerate(read_lines(path, stream), start=1):
+            if line.strip():
+                yield number, line
 
 
 def _parsed(text: str) -> Any:
     try:
-        parsed = json.loads(text)
-        json.dumps(parsed, ensure_ascii=False).encode()  # JSON can spell half a surrogate pair, which no text holds
+        parsed = parse_json(text)
+        if "\\u" in text:  # JSON can spell half a surrogate pair, which no text holds
+            json.dumps(parsed, ensure_ascii=False).encode()
         return parsed
     except (ValueError, RecursionError) as error:
         return SlimnbError(f"not valid JSON ({error})")
 
 
 def _delimited(path: Path, delimiter: str) -> _File:
-    rows = _cells(csv.reader(_text(path), delimiter=delimiter, strict=True))
+    rows = _cells(path, delimiter)
     line, header = next(rows, (1, []))
     start = place(path, line)
     if isinstance(header, SlimnbError):
         raise SlimnbError(f"{start}: {header}")
     if len(header) == 1 and any(mark in header[0] for mark in ",;\t"):
-        raise SlimnbError(f"{start}: one column, {header[0]!r}. Separate .csv by commas and .tsv by tabs")
+        raise SlimnbError(f"{start}: one column, {header[0]!r:.200}. Separate .csv by commas and .tsv by tabs")
 
     def records(wanted: list[str]) -> Iterator[tuple[int, Any]]:
         for line, cells in rows:
@@ -246,48 +261,30 @@ def _delimited(path: Path, delimiter: str) -> _File:
     return _File(header, start, records)
 
 
-def _cells(reader: Any) -> Iterator[tuple[int, list[str] | SlimnbError]]:
+def _cells(path: Path, delimiter: str) -> Iterator[tuple[int, list[str] | SlimnbError]]:
     """(line where it starts, cells) of each record that is not a blank line."""
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, SlimnbError(f"not valid CSV ({error}): a double quote is left open, or not doubled in a text")
-        else:
-            if len(cells) > 1 or "".join(cells).strip():
-                yield line, cells
+    csv.field_size_limit(LONGEST_LINE)
+    with open_text(path, newline="") as stream:  # line ends as they are, since a quoted cell may hold them
+        reader = csv.reader(read_lines(path, stream), delimiter=delimiter, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                problem = f"not valid CSV ({error}): a double quote is left open, or not doubled in a text"
+                yield line, SlimnbError(problem)
+            else:
+                if len(cells) > 1 or "".join(cells).strip():
+                    yield line, cells
 
 
 def _parquet(path: Path) -> _File:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from slimnb.parquet import open_parquet
 
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise SlimnbError(f"{path}: cannot be read as Parquet ({error})") from error
-    schema = file.schema_arrow
-
-    def records(wanted: list[str]) -> Iterator[tuple[int, Any]]:
-        for column in wanted:
-            kind = schema.field(column).type
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if not (pa.types.is_nested(kind) or str(kind) in ("string", "large_string", "string_view", "null")):
-                raise SlimnbError(f"{path}: column {column!r} holds {kind}, where text is needed: cast it to string")
-        number = 0
-        try:
-            with file:
-                for batch in file.iter_batches(batch_size=1024, columns=wanted):
-                    for record in batch.to_pylist():
-                        number += 1
-                        yield number, record
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise SlimnbError(f"{path}: cannot be read beyond row {number} ({error})") from error
-
-    return _File(schema.names, str(path), records)
+    columns, records = open_parquet(path)
+    return _File(columns, str(path), records)
 
 
 READERS: dict[str, Callable[[Path], _File]] = {

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from slimnb.documents import explain
+from slimnb.documents import explain, no_truth, parse_json, regular_file
 from slimnb.errors import SlimnbError
 
 Text = Annotated[str, Field(min_length=1)]
+Whole = Annotated[int, BeforeValidator(no_truth)]
+
+LONGEST_LINE = 20_000_000
+"""Characters of a line, or of a cell: more than a model reads, and little enough to be held several times over."""
 
 
 class Row(BaseModel):
@@ -24,7 +38,7 @@ class Row(BaseModel):
 class HellaswagRow(Row):
     """Rowan/hellaswag."""
 
-    ind: int
+    ind: Whole
     activity_label: str
     ctx_a: str
     ctx_b: str
@@ -39,7 +53,7 @@ class HellaswagRow(Row):
 
     @model_validator(mode="after")
     def _label_in_range(self) -> HellaswagRow:
-        if not (self.label.isdecimal() and int(self.label) < len(self.endings)):
+        if not (self.label.isdecimal() and len(self.label) < 10 and int(self.label) < len(self.endings)):
             raise ValueError(f"label {self.label!r} is not one of 0 to {len(self.endings) - 1}")
         return self
 
@@ -63,7 +77,7 @@ class MmluRow(Row):
     question: Text
     subject: str
     choices: Annotated[list[str], Field(min_length=2, max_length=10)]  # A to J
-    answer: int
+    answer: Whole
 
     @model_validator(mode="after")
     def _answer_in_range(self) -> MmluRow:
@@ -80,25 +94,67 @@ class InstructionRow(Row):
     output: str
 
 
+@contextmanager
+def open_text(path: Path, newline: str | None = None) -> Iterator[TextIO]:
+    """A file of UTF-8 text, with or without a byte order mark. `newline` is as of `open`.
+
+    Raises:
+        SlimnbError: there is no such file, or what is read in the block is not UTF-8.
+    """
+    regular_file(path)
+    try:
+        with path.open("rb") as start:
+            if b"\0" in start.read(4):  # plain letters in UTF-16 are valid UTF-8, each with a NUL beside it
+                raise SlimnbError(f"{path}:1: not UTF-8 text (NUL bytes, as of UTF-16). Save the file as UTF-8")
+        with path.open(encoding="utf-8-sig", newline=newline) as stream:
+            yield stream
+    except UnicodeDecodeError as error:
+        where = f"{path}:{_line_of_fault(path)}"
+        raise SlimnbError(f"{where}: not UTF-8 text ({error.reason}). Save the file as UTF-8") from error
+    except OSError as error:
+        raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _line_of_fault(path: Path) -> int:
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    with path.open("rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                return line + error.object.count(b"\n", 0, error.start)
+            line += chunk.count(b"\n")
+    return line
+
+
+def read_lines(path: Path, stream: TextIO) -> Iterator[str]:
+    """The lines of an open text file.
+
+    Raises:
+        SlimnbError: one is longer than LONGEST_LINE.
+    """
+    number = 0
+    while line := stream.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise SlimnbError(f"{path}:{number}: a line of more than {LONGEST_LINE:,} characters")
+        yield line
+
+
 def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     """(file:line, parsed line) for every line that is not blank.
 
     Raises:
         SlimnbError: the file cannot be read, or a line is not JSON.
     """
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
+    with open_text(path) as stream:
+        for number, line in enumerate(read_lines(path, stream), start=1):
+            if line.strip():
                 try:
-                    yield f"{path}:{number}", json.loads(line)
+                    fields = parse_json(line)
                 except (ValueError, RecursionError) as error:
                     raise SlimnbError(f"{path}:{number}: not valid JSON ({error})") from error
-    except UnicodeDecodeError as error:
-        raise SlimnbError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error
+                yield f"{path}:{number}", fields
 
 
 def validate_row(model: type[Row], fields: Any, where: str) -> Row:
@@ -107,6 +163,8 @@ def validate_row(model: type[Row], fields: Any, where: str) -> Row:
     except ValidationError as error:
         known = ", ".join(model.model_fields)
         raise SlimnbError(f"{where}: {explain(error)}. A row here has the fields {known}") from error
+    except RecursionError as error:
+        raise SlimnbError(f"{where}: lists within lists, too deep to be read") from error
 
 
 def fingerprint(rows: list[Any]) -> str:

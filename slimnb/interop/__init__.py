@@ -13,10 +13,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, field_validator
 
 from slimnb.benchmarks import BENCHMARKS, Benchmark, ChoiceItem, OpenItem
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict
+from slimnb.documents import no_truth
 from slimnb.errors import SlimnbError
 
 LARGEST = 2_000_000_000
@@ -70,7 +71,7 @@ def _bounded(doc: dict[str, Any]) -> dict[str, Any]:
 
 
 Text = Annotated[str, Field(max_length=LONGEST), AfterValidator(_whole)]
-Count = Annotated[int, Field(ge=0, le=10**9)]
+Count = Annotated[int, BeforeValidator(no_truth), Field(ge=0, le=10**9)]
 AtLeastOne = Field(min_length=1)
 
 

@@ -43,13 +43,12 @@ from slimnb.interop import (
     TextSample,
     check_asked,
     inside,
-    metric_keys,
     samples_file,
     sort_tasks,
 )
-from slimnb.interop.lm_eval_export import chosen, generated
+from slimnb.interop.grading import check_scores, chosen, generated, share_right
 from slimnb.progress import console
-from slimnb.records import BenchmarkResult, Lineage, Score
+from slimnb.records import BenchmarkResult, Lineage
 from slimnb.rows import read_json_lines, validate_row
 from slimnb.runs import RunFolder
 
@@ -61,8 +60,6 @@ NOT_LOGGED = {
     "tokens": "Int64", "hit_limit": "boolean", "truncated": "boolean", "gold_log_likelihood": "Float64",
     "gold_bytes": "Int64",
 }  # fmt: skip
-TOLERANCE = 1e-6
-"""By which a logged score may differ from k / n."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,7 @@ def _score(
     by_task = []
     for task, data_set, path in zip(tasks, benchmark.data, samples, strict=True):
         answered = _answered(benchmark, data_set, path, results)
-        _check_scores(benchmark, task, [row for _, row in answered], results, file)
+        check_scores(benchmark, task, [row for _, row in answered], results, file)
         by_task.append(answered)
     turns = [one for one in itertools.chain.from_iterable(itertools.zip_longest(*by_task)) if one]
     items = pd.DataFrame([row for _, row in turns])
@@ -211,27 +208,13 @@ def _score(
         prompts, chance = claims.prompts_sha256, claims.chance
     else:
         raise SlimnbError(f"{file}: samples of {benchmark.name} without arguments, and no word of slimnb's on them")
-    subjects = {str(subject): _share(part, benchmark.primary) for subject, part in items.groupby("subject")}
+    subjects = {str(subject): share_right(part, benchmark.primary) for subject, part in items.groupby("subject")}
     return items, BenchmarkResult(
-        metrics={metric: _share(items, metric) for metric in benchmark.metrics}, primary=benchmark.primary,
+        metrics={metric: share_right(items, metric) for metric in benchmark.metrics}, primary=benchmark.primary,
         shots=shots.pop() or 0, items=len(items), seconds=results.seconds, prompts_sha256=prompts,
         chat_template=bool(results.chat_template), chance=chance, subjects=subjects if len(subjects) > 1 else {},
         gold_bits_per_byte=bits_per_byte(items),
     )  # fmt: skip
-
-
-def _share(items: pd.DataFrame, metric: str) -> Score:
-    return Score.of(int(items[f"correct_{metric}"].to_numpy(dtype=bool).sum()), len(items))
-
-
-def _check_scores(benchmark: Benchmark, task: str, rows: list[dict[str, Any]], results: Results, file: Path) -> None:
-    counts, n = results.counts.get(task), len(rows)
-    if counts and counts.effective != n:
-        raise SlimnbError(f"{file}: {task} was scored on {counts.effective} items, but its samples hold {n}")
-    for metric, key in metric_keys(benchmark).items():
-        logged, k = results.results.get(task, {}).get(key), sum(row[f"correct_{metric}"] for row in rows)
-        if not isinstance(logged, int | float) or not abs(logged - k / n) <= TOLERANCE:
-            raise SlimnbError(f"{file}: {task} has {key} {logged!r}, but its samples give {k / n:.6f} ({k} of {n})")
 
 
 def _answered(

@@ -6,7 +6,6 @@ and arguments stay empty, and a field of slimnb's own says of each item what its
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import math
@@ -17,11 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from slimnb.benchmarks import Benchmark, ChoiceItem, OpenItem, get_benchmark
-from slimnb.benchmarks.gsm8k import Gsm8k, normalize
+from slimnb.benchmarks import Benchmark, get_benchmark
+from slimnb.benchmarks.gsm8k import Gsm8k
 from slimnb.benchmarks.hellaswag import Hellaswag
 from slimnb.data import DATA_SETS, WORKSHOP
 from slimnb.documents import validated
@@ -31,97 +29,16 @@ from slimnb.interop import (
     FILTERS,
     USUAL_LIMIT,
     Call,
-    ChoiceSample,
     Origin,
-    TextSample,
     metric_keys,
     task_name,
 )
+from slimnb.interop.grading import sha256
 from slimnb.rows import read_json_lines, validate_row
 from slimnb.runs import RunFolder
 
 VERSIONS = {"gsm8k": 3.0, "hellaswag": 1.0, "mmlu_cs": 1.0, "mmlu_cs_cloze": 1.0}
 """lm-eval 0.4.13's versions of the tasks."""
-
-
-def chosen(benchmark: Benchmark, item: Any, line: tuple[str, ChoiceSample]) -> dict[str, Any]:
-    """An item of multiple choice as a row of slimnb's; without the item, by what slimnb's export says of it.
-
-    Raises:
-        SlimnbError: lm-eval graded it otherwise.
-    """
-    where, sample = line
-    first = [repeats[0] for repeats in sample.resps]
-    likelihoods = np.array([likelihood for likelihood, _ in first])
-    best = int(likelihoods.argmax())
-    if item is not None:
-        gold, answer_bytes = item.gold, [len(choice.encode()) for choice in item.choices]
-        by_length = int((likelihoods / [max(1, len(choice)) for choice in item.choices]).argmax())
-        prediction = by_length if benchmark.primary == "acc_norm" else best
-        right = {"acc": best == gold, "acc_norm": by_length == gold}
-    else:
-        assert sample.slimnb is not None
-        gold, prediction, answer_bytes = sample.slimnb.gold, sample.slimnb.prediction, sample.slimnb.answer_bytes
-        right = {"acc": best == gold, "acc_norm": bool(sample.acc_norm)}  # the answers' characters are not known
-    for metric in benchmark.metrics:
-        _check_grade(where, metric, getattr(sample, metric), right[metric])
-    return {
-        **_identity(item, sample),
-        "gold": gold,
-        "prediction": prediction,
-        **{f"correct_{metric}": right[metric] for metric in benchmark.metrics},
-        "log_likelihoods": likelihoods.tolist(),
-        "answer_tokens": None,
-        "answer_bytes": answer_bytes,
-        "truncated": None,
-        "is_greedy": [greedy for _, greedy in first],
-    }
-
-
-def generated(benchmark: Gsm8k, item: Any, lines: list[tuple[str, TextSample]]) -> dict[str, Any]:
-    """A generated answer as a row of slimnb's; `lines` in the order of FILTERS.
-
-    Raises:
-        SlimnbError: lm-eval extracted or graded otherwise.
-    """
-    _, sample = lines[0]
-    text = sample.resps[0][0]
-    gold = item.gold if item is not None else sample.slimnb.gold if sample.slimnb else ""
-    right, extracted = benchmark.grade(text, gold), {}
-    for (metric, extract), (where, line) in zip(FILTERS.items(), lines, strict=True):
-        extracted[metric] = extract(text)
-        if (line.resps[0][0], line.filtered_resps[0]) != (text, extracted[metric]):
-            raise SlimnbError(
-                f"{where}: {line.filtered_resps[0]!r} is not what {metric} extracts, which is {extracted[metric]!r}"
-            )
-        _check_grade(where, metric, line.exact_match, right[metric])
-    return {
-        **_identity(item, sample),
-        "gold": normalize(gold),
-        "prediction": normalize(extracted["strict-match"]),
-        **{f"correct_{metric}": right[metric] for metric in benchmark.metrics},
-        "text": text,
-        **{f"extracted_{metric}": extracted[metric] for metric in FILTERS},
-        **dict.fromkeys(("tokens", "hit_limit", "truncated", "gold_log_likelihood", "gold_bytes")),  # not logged
-    }
-
-
-def _identity(item: ChoiceItem | OpenItem | None, sample: ChoiceSample | TextSample) -> dict[str, Any]:
-    if item is not None:
-        named = {"id": item.id, "subject": item.subject, "prompt_sha256": _sha256(item.prompt)[:16]}
-    else:
-        assert sample.slimnb is not None
-        named = {name: getattr(sample.slimnb, name) for name in ("id", "subject", "prompt_sha256")}
-    return named | {name: getattr(sample, name) for name in ("doc_id", "doc_hash", "prompt_hash", "target_hash")}
-
-
-def _check_grade(where: str, metric: str, logged: float | None, right: bool) -> None:
-    if logged is not None and logged != right:
-        raise SlimnbError(f"{where}: graded {logged:g} on {metric}, but its answer gives {int(right)}")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -147,13 +64,16 @@ def export_run(run: RunFolder, out: Path, data: Path | None = None) -> Path:
         raise SlimnbError(f"{run.path}: {record.status}, with {len(record.scores)} scores: nothing to export")
     document = _head(run)
     directory = out / (document["model_name_sanitized"].strip(".") or "model")
-    ended = datetime.fromtimestamp(record.finished or record.started, UTC).replace(tzinfo=None)
+    try:
+        ended = datetime.fromtimestamp(record.finished or record.started, UTC).replace(tzinfo=None)
+    except (OverflowError, ValueError, OSError) as error:
+        raise SlimnbError(f"{run.path}: its end is beyond all calendars") from error
     date = ended.isoformat().replace(":", "-")
     for name, result in record.scores.items():
         benchmark, items = get_benchmark(name), run.items(name)
         known = _known(benchmark, data, result.shots)
         _check_items(run, benchmark, items, known)
-        asked = {id_: _sha256(one.item.prompt)[:16] for id_, one in known.items()}
+        asked = {id_: sha256(one.item.prompt)[:16] for id_, one in known.items()}
         # All or nothing: of examples drawn at random for each item, as lm-eval's GSM8K has, some may be slimnb's.
         same = all(asked.get(id_) == told for id_, told in zip(items["id"], items["prompt_sha256"], strict=True))
         document["slimnb"][name] = {"prompts_sha256": result.prompts_sha256, "chance": result.chance}
@@ -163,9 +83,12 @@ def export_run(run: RunFolder, out: Path, data: Path | None = None) -> Path:
             if not rows:
                 continue  # a limit that did not reach this subject
             task, keys, n = task_name(name, data_set), metric_keys(benchmark), len(rows)
-            samples = list(_samples(benchmark, rows, known, same))
+            try:
+                samples = list(_samples(benchmark, rows, known, same))
+                lines = [json.dumps(sample, ensure_ascii=False, allow_nan=False) + "\n" for sample in samples]
+            except (TypeError, ValueError, LookupError, OverflowError) as error:
+                raise SlimnbError(f"{run.path}: its items of {name} are damaged ({error!s:.200})") from error
             with atomic_path(directory / f"samples_{task}_{date}.jsonl") as temporary:
-                lines = [json.dumps(sample, ensure_ascii=False) + "\n" for sample in samples]
                 temporary.write_text("".join(lines), encoding="utf-8")
             document["results"][task] = {"name": task, "alias": task, "sample_len": n}
             for metric, key in keys.items():
@@ -188,7 +111,9 @@ def _head(run: RunFolder) -> dict[str, Any]:
     """The results file without its tasks. What only lm-eval knew of an imported run comes from environment.json."""
     config, record, lineage = run.config, run.record, run.record.lineage
     environment = run.environment()
-    packages = environment.get("packages") or {}
+    packages = environment.get("packages") or {} if isinstance(environment, dict) else None
+    if not isinstance(packages, dict):
+        raise SlimnbError(f"{run.path / 'environment.json'}: not a description of an environment")
     trained = f"{record.study}/{record.id}"  # where the trained weights are, below the directory of runs
     arguments = {"pretrained": f"{trained}/model" if config.method == "full" else config.model, "dtype": config.dtype}
     if config.lora:
@@ -242,6 +167,11 @@ def _check_items(run: RunFolder, benchmark: Benchmark, items: pd.DataFrame, know
     needed = ["id", "subject", "prompt_sha256", "gold", "prediction", answer]
     if missing := {*needed, *(f"correct_{metric}" for metric in benchmark.metrics)} - {*items}:
         raise SlimnbError(f"{run.path}: its items of {benchmark.name} have no {', '.join(sorted(missing))}")
+    texts, grades = ["id", "subject", "prompt_sha256"], [f"correct_{metric}" for metric in benchmark.metrics]
+    if not all(isinstance(one, str) for name in texts for one in items[name]):
+        raise SlimnbError(f"{run.path}: its items of {benchmark.name} have something else than text for {texts}")
+    if any(items[name].dtype != bool for name in grades):
+        raise SlimnbError(f"{run.path}: its items of {benchmark.name} do not say right or wrong")
     if known and (strangers := set(items["id"]) - known.keys()):
         raise SlimnbError(f"the data set of {benchmark.name} is not the run's: it has no item {min(strangers)}")
 
@@ -273,9 +203,9 @@ def _samples(benchmark: Benchmark, rows: list[Any], known: dict[str, Known], sam
             requests = [(item.prompt, item.joint + choice) for choice in item.choices] if item else []
         doc = one.doc if one else {}
         digest = {
-            "doc_hash": _sha256(json.dumps(doc, indent=2, ensure_ascii=False)) if one else None,
-            "prompt_hash": _sha256(item.prompt) if item else None,
-            "target_hash": _sha256(target) if target is not None else None,
+            "doc_hash": sha256(json.dumps(doc, indent=2, ensure_ascii=False)) if one else None,
+            "prompt_hash": sha256(item.prompt) if item else None,
+            "target_hash": sha256(target) if target is not None else None,
         }
         sample = {
             "doc_id": int(row["doc_id"]) if "doc_id" in row else one.doc_id if one else place,
@@ -294,4 +224,4 @@ def _samples(benchmark: Benchmark, rows: list[Any], known: dict[str, Known], sam
 def _task_hash(samples: list[dict[str, Any]]) -> str | None:
     """As lm-eval's, over every item's hashes; None where one is not known."""
     hashes = [sample[f"{part}_hash"] for sample in samples for part in ("doc", "prompt", "target")]
-    return None if None in hashes else _sha256("".join(hashes))
+    return None if None in hashes else sha256("".join(hashes))
