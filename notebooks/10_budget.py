@@ -281,8 +281,8 @@ kept = (
 Markdown(
     f"**Checkpoint passed.** Foretold for {setup.rows} rows of {setup.length} tokens: {foretold.peak / 1e9:.2f} GB, "
     f"off by {100 * off:+.0f}%. {kept if device == 'cpu' and off < -0.1 else ''}The run read {rate:,.0f} tokens a "
-    f"second: 10,000 rows of 200 tokens, three times, take {10_000 * 200 * 3 / rate / 3600:.1f} hours on such a machine. "
-    "`slimnb plan --probe` measures the rate of yours in ten seconds."
+    f"second: 10,000 rows of 200 tokens, three times, take {10_000 * 200 * 3 / rate / 3600:.1f} hours on such a "
+    "machine. `slimnb plan --probe` measures the rate of yours in ten seconds."
 )
 
 # %% [markdown]
