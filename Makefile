@@ -7,7 +7,7 @@ MODE ?= replay
 # Test processes; each needs a gigabyte.
 WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-browser test-slow test-cluster parity perf-eval perf-train gpu-check lint format workshop-data clean
+.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-browser test-slow test-cluster chaos long-run parity perf-eval perf-train gpu-check lint format workshop-data clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ test: lint  ## lint, types, floors of the house, and the fast tests
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile
 
 test-browser: $(READY)  ## the dashboard in a real Chromium, if there is one; screenshots in build/screenshots
-	$(BIN)/pytest -m browser
+	$(BIN)/pytest -m browser --numprocesses $(WORKERS)
 
 test-slow: $(READY)  ## the tests that take minutes: the real model on the real benchmarks
 	$(BIN)/pytest -m slow
@@ -50,6 +50,13 @@ test-slow: $(READY)  ## the tests that take minutes: the real model on the real 
 test-cluster: $(READY)  ## studies on Ray, with workers lost (installs the extra `cluster`; minutes)
 	$(BIN)/pip install --quiet -e '.[cluster]' -c constraints.txt
 	$(BIN)/pytest -m cluster
+
+chaos: $(READY)  ## faults at random moments of every command, bad input at every entry; into data/perf/reliability.json
+	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.corpus
+
+long-run: $(READY)  ## two hours of training and scoring: does memory grow, does a file stay open?
+	$(BIN)/python -m tests.chaos.long_run
 
 parity: $(READY)  ## scores beside lm-evaluation-harness's, item by item (installs the extra `peers`; an hour)
 	$(BIN)/pip install --quiet -e '.[peers]' -c constraints.txt

@@ -14,12 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from slimnb.benchmarks import Benchmark, Questions, get_benchmark
 from slimnb.checkpoint import Checkpoints
 from slimnb.config import RunConfig
 from slimnb.contamination import explain, overlap
 from slimnb.contention import Contention
+from slimnb.determinism import not_repeatable_because
 from slimnb.environment import describe
 from slimnb.errors import OUT_OF_MEMORY_ADVICE, OutOfMemory, SlimnbError
 from slimnb.evaluate import evaluate
@@ -138,6 +140,7 @@ def _start_from_the_same(
         **describe(),
         "threads": torch.get_num_threads(),
         "processes": Processes().count,
+        "not_repeatable_because": not_repeatable_because(loaded.device),
         "weights_sha256": loaded.weights_sha256,
         "training_set": {"sha256": examples.sha256, "source": examples.source} if examples else None,
         "benchmarks": {benchmark.name: questions.data_sha256 for benchmark, questions in asked},
@@ -243,13 +246,19 @@ def save_trained(loaded: LoadedModel, place: Path, weights: dict[str, torch.Tens
 
     Args:
         weights: those of a model whose own are split over processes.
+
+    Raises:
+        SlimnbError: the disk is full, or the place cannot be written.
     """
-    with atomic_path(place) as directory, known_noise_hidden():
-        if loaded.initial is None:
-            loaded.model.save_pretrained(directory, state_dict=weights)
-        else:
-            save_as_lora(loaded.model, loaded.initial, directory)
-        loaded.tokenizer.save_pretrained(directory)
+    try:
+        with atomic_path(place) as directory, known_noise_hidden():
+            if loaded.initial is None:
+                loaded.model.save_pretrained(directory, state_dict=weights)
+            else:
+                save_as_lora(loaded.model, loaded.initial, directory)
+            loaded.tokenizer.save_pretrained(directory)
+    except SafetensorError as error:  # a full disk, for one: no OSError
+        raise SlimnbError(f"{place}: cannot be written ({error})") from error
 
 
 def _say_limits(scores: dict[str, BenchmarkResult]) -> None:

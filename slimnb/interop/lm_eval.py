@@ -127,7 +127,7 @@ def import_results(
         raise SlimnbError(f"{path}: none of its tasks is a benchmark of slimnb's{reasons}")
     for run_id in newest:
         there = root / study / run_id
-        if there.is_dir() and RunFolder.read(there).record.status == "completed":
+        if (there / "run.json").exists() and RunFolder.read(there).record.status == "completed":
             raise SlimnbError(f"{there}: this run is complete; give another --name to import it again")
     return [_write(one, place, root, study, originals) for one in newest.values()]
 
