@@ -272,7 +272,7 @@ print("Checkpoint passed.")
 # %% [markdown]
 # ## Real updates
 #
-# Every run here whose anatomy is known (if there is none, the random model `tiny` stands in):
+# Every run here whose anatomy is known:
 
 # %%
 if MODE == "replay":
@@ -283,12 +283,7 @@ if MODE == "replay":
 else:
     with tempfile.TemporaryDirectory() as place, reported_to(Path(place) / "progress.json"):  # no bars
         anatomies = {run: slimnb.anatomy_of(run) for run in workshop.runs(MODE, "lora").values()}
-if not anatomies:  # none is stored: a few steps of the random model `tiny` stand in
-    options = {"train_on": "workshop_math", "steps": 20, "benchmarks": ["workshop_cs"], "limit": 4}
-    config = slimnb.make_run_config(model="tiny", method="lora", **options)
-    with tempfile.TemporaryDirectory() as place, reported_to(Path(place) / "progress.json"):
-        run = slimnb.run(config, Path(place), "stand-in")
-        anatomies = {run: slimnb.anatomy_of(run)}
+assert anatomies, "no run here has its anatomy stored: `slimnb anatomy RUN` makes it where the adapter is"
 
 frame = anatomy_frame(list(anatomies), list(anatomies.values()))
 named = {one.run: f"{one.run}-rank {one.rank or 'any'}-seed {one.seed}" for one in anatomies.values()}
