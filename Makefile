@@ -7,7 +7,7 @@ MODE ?= replay
 # Test processes; each needs a gigabyte.
 WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-browser test-slow test-cluster chaos long-run parity perf-eval perf-train gpu-check lint format workshop-data clean
+.PHONY: help setup demo dashboard notebooks notebooks-build notebooks-quick test test-browser test-slow test-cluster chaos long-run licences offline-kit workshop parity perf-eval perf-train gpu-check lint format workshop-data clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,9 +51,23 @@ test-cluster: $(READY)  ## studies on Ray, with workers lost (installs the extra
 	$(BIN)/pip install --quiet -e '.[cluster]' -c constraints.txt
 	$(BIN)/pytest -m cluster
 
-chaos: $(READY)  ## faults at random moments of every command, bad input at every entry; into data/perf/reliability.json
+chaos: $(READY)  ## faults planted in running commands, bad inputs, a fuzzer (installs the extra `chaos`)
+	$(BIN)/pip install --quiet -e '.[chaos]' -c constraints.txt
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.corpus
+	$(BIN)/python -m tests.corpus.fuzz --seconds 300
+	$(BIN)/python -m tests.security_page
+	$(BIN)/python -m tests.chaos.report
+
+licences: $(READY)  ## every dependency's licence, allowed or not, and known holes where they can be looked up
+	$(BIN)/python -m tests.licences --audit
+
+offline-kit: $(READY)  ## the project, its packages and the model in build/offline-kit, for a stick
+	$(BIN)/python -m notebooks.offline_kit
+
+workshop: $(READY)  ## prepare everything a room needs: set-up, a look by the doctor, the offline kit
+	$(BIN)/slimnb doctor
+	$(BIN)/python -m notebooks.offline_kit
 
 long-run: $(READY)  ## two hours of training and scoring: does memory grow, does a file stay open?
 	$(BIN)/python -m tests.chaos.long_run

@@ -174,4 +174,4 @@ Markdown(
 #   generator.
 # - Look at what stayed wrong, not only at what was fixed.
 #
-# **Next**: `make dashboard`, to look through all items of both runs.
+# **Next**: [05_train_qlora](05_train_qlora.ipynb)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slimnb.config import RunConfig, load_run_config
@@ -33,6 +34,7 @@ from slimnb.files import atomic_path, remove, write_json
 from slimnb.lock import Lock
 from slimnb.ownership import LOCK, record_now, take_up
 from slimnb.records import BenchmarkResult, Contamination, Costs, RunRecord, Status
+from slimnb.stored_items import check_items
 from slimnb.training_log import open_log, read_log
 
 HEARTBEAT_SECONDS = 10.0
@@ -59,7 +61,7 @@ class RunFolder:
             SlimnbError: the run is complete, another process works on it (the message says which), or the place
                 cannot be written.
         """
-        if Path(study).name != study:
+        if Path(study).name != study or study in ("", ".."):
             raise SlimnbError(f"{study}: a study's name is one directory's, without slashes")
         path = root / study / config.run_id
         lock, earlier = take_up(path)
@@ -171,9 +173,11 @@ class RunFolder:
             if columns is not None:
                 known = pq.read_schema(path).names
                 columns = [name for name in columns if name in known]
-            return pd.read_parquet(path, columns=columns)
-        except (OSError, ValueError) as error:
+            items = pd.read_parquet(path, columns=columns)
+        except (OSError, ValueError, TypeError, OverflowError, LookupError, pa.ArrowException) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
+        check_items(items, self.record.scores[benchmark].items, path)
+        return items
 
     def metrics(self) -> pd.DataFrame:
         """The training log, one row an optimizer step; empty for a run that trained nothing."""
@@ -185,7 +189,10 @@ class RunFolder:
 
     def environment(self) -> dict[str, Any]:
         path = self.path / "environment.json"
-        return read_json(path) if path.exists() else {}
+        found = read_json(path) if path.exists() else {}
+        if not isinstance(found, dict) or not isinstance(found.get("packages") or {}, dict):
+            raise SlimnbError(f"{path}: not a description of an environment")
+        return found
 
 
 @dataclass(frozen=True)

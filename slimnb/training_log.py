@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import pandas as pd
 
+from slimnb.errors import SlimnbError
 from slimnb.files import append_json_line, atomic_path
 
 
@@ -18,11 +19,18 @@ def read_log(path: Path) -> pd.DataFrame:
     """One row an optimizer step; empty where there is no log. A last line cut short by a kill is left out."""
     rows = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SlimnbError(f"{path}: cannot be read ({error})") from error
+        for line in lines:
             try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(row, dict):
+                raise SlimnbError(f"{path}: not a training log")
+            rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -18,7 +18,7 @@ import slimnb
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "pyproject.toml").read_text("utf-8")
 PROJECT: dict[str, Any] = tomllib.loads(TEXT)["project"]
-APART = ("peers", "cluster")
+APART = ("peers", "cluster", "chaos")
 """Extras that neither `all` nor the conda environment holds."""
 
 

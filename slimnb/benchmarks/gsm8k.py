@@ -35,9 +35,8 @@ def extract_flexible(text: str) -> str:
 
 def normalize(number: str) -> str:
     """Drop what two writings of one number differ in: commas, dollar signs, a final full stop, the work before."""
-    for pattern in (",", r"\$", r"(?s).*#### ", r"\.$"):
-        number = re.sub(pattern, "", number)
-    return number.lower()
+    number = number.replace(",", "").replace("$", "").rpartition("#### ")[2]
+    return re.sub(r"\.$", "", number).lower()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 All that is heavy is imported within the commands, so that `slimnb --help` answers at once.
 """
 
+import io
 import sys
 import traceback
 from typing import Annotated
@@ -58,6 +59,8 @@ def main() -> None:
     """Entry point: a SlimnbError is told in words with exit status 1; --debug, anywhere, shows its traceback."""
     debug = "--debug" in sys.argv
     sys.argv = [word for word in sys.argv if word != "--debug"]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         app()
     except Exception as error:
@@ -65,6 +68,8 @@ def main() -> None:
             traceback.print_exc()
         if isinstance(error, SlimnbError):
             say(f"Error: {error}")
+        elif isinstance(error, OSError) and error.filename:
+            say(f"Error: {error.filename!s:.300}: {error.strerror}")
         else:
             say(f"Error: {type(error).__name__}: {error} (a fault of slimnb's; --debug shows where)")
         sys.exit(1)

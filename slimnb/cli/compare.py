@@ -1,5 +1,6 @@
 """`slimnb compare` and `slimnb items`."""
 
+import math
 from itertools import combinations
 from typing import Annotated, Literal
 
@@ -35,8 +36,12 @@ def compare(
 
     if len(run) < 2:
         raise typer.BadParameter("name at least two runs")
+    if not math.isfinite(margin):
+        raise typer.BadParameter("--margin: a number of points")
     found = [find(runs, name) for name in run]
     done, refused = compare_all(found, margin / 100)
+    if not done and not refused:
+        raise SlimnbError(f"{', '.join(one.record.id for one in found)}: no benchmark in common")
     if as_json:
         differences = {
             other.record.id: {field: list(values) for field, values in config_difference(found[0], other).items()}

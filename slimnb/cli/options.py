@@ -38,9 +38,9 @@ Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Score only th
 Shots = Annotated[int | None, typer.Option("--shots", min=0, help="Worked examples in the prompt.")]
 ChatTemplate = Annotated[bool, typer.Option("--chat-template", help="Ask in the model's own chat form.")]
 Columns = Annotated[str, typer.Option("--columns", help="For a file: prompt=NAME,completion=NAME (see `slimnb run`).")]
-Rank = Annotated[int, typer.Option("--rank", min=1, help="LoRA's rank.")]
-Length = Annotated[int, typer.Option("--length", min=2, help="Tokens of the longest example.")]
-Epochs = Annotated[float, typer.Option("--epochs", help="Passes over the rows.")]
+Rank = Annotated[int, typer.Option("--rank", min=1, max=10**6, help="LoRA's rank.")]
+Length = Annotated[int, typer.Option("--length", min=2, max=10**6, help="Tokens of the longest example.")]
+Epochs = Annotated[float, typer.Option("--epochs", min=0.001, max=1e9, help="Passes over the rows.")]
 Memory = Annotated[str | None, typer.Option("--memory", help="As 16GB or 16GiB; else this machine's.")]
 Probe = Annotated[bool, typer.Option("--probe", help="Measure this machine's speed: train for 10 seconds.")]
 ModelName = Annotated[str, typer.Option("--model", help="Offline model, Hub id or directory.")]
@@ -59,7 +59,9 @@ def names(listed: str) -> tuple[str, ...]:
 def item_limits(listed: str) -> dict[str, int]:
     """gsm8k=100,hellaswag=50 -> a benchmark to the number of its items."""
     pairs = [pair.partition("=") for pair in listed.split(",") if pair.strip()]
-    if wrong := [name for name, _, count in pairs if not (name.strip() and count.strip().isdecimal())]:
+    if wrong := [
+        name for name, _, count in pairs if not (name.strip() and count.strip().isdecimal() and len(count.strip()) < 10)
+    ]:
         raise typer.BadParameter(f"{wrong[0]}: write --limits NAME=ITEMS,NAME=ITEMS")
     return {name.strip(): int(count) for name, _, count in pairs}
 

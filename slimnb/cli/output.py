@@ -37,4 +37,6 @@ def print_json(document: Any) -> None:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr)
+    """Control characters, as a stranger's file name may hold, are spelled out and reach no terminal."""
+    shown = (one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+    print("".join(shown), file=sys.stderr)
