@@ -32,6 +32,6 @@ from slimnb.frames import (
 __all__ = [
     "COSTS", "CURVES", "METHOD_STYLE", "NO_TEXT", "QUANTITIES", "alignment_matrix", "by_layer", "comparisons_frame",
     "cost", "cost_frame", "curves_frame", "differences", "differences_frame", "gains_matrix", "intruders", "labels",
-    "memory_items", "pair_frame", "predicted_memory", "predictions_frame", "quantization", "retention_plane", "scores", "scores_frame",
-    "spectra", "training_curves",
+    "memory_items", "pair_frame", "predicted_memory", "predictions_frame", "quantization", "retention_plane",
+    "scores", "scores_frame", "spectra", "training_curves",
 ]  # fmt: skip
