@@ -21,7 +21,7 @@ from slimnb.findings import report
 from slimnb.findings.claims import Claim, claims
 from slimnb.findings.prediction import SAME_FORM, SAME_NAME, ceiling, judge, predictions, rank_correlation
 from slimnb.findings.study import read_study
-from slimnb.grid import StudyConfig
+from slimnb.grid import StudyConfig, load_study
 from slimnb.records import BenchmarkResult, Costs, Lineage, Score
 from slimnb.runs import RunFolder
 from tests.conftest import ROOT
@@ -83,8 +83,8 @@ def found(directory: Path) -> list[Claim]:
 
 
 def test_the_shipped_page_is_what_the_shipped_runs_give() -> None:
-    text = report(ROOT / "data" / "runs" / "demo")
-    assert text == (ROOT / "FINDINGS.md").read_text("utf-8"), "make it anew: slimnb report data/runs/demo --out"
+    text = report(ROOT / "data" / "runs" / "reference", load_study(ROOT / "data" / "studies" / "reference.yaml"))
+    assert text == (ROOT / "FINDINGS.md").read_text("utf-8"), "make it anew: slimnb report data/runs/reference --plan"
 
 
 def test_a_gain_that_is_resolved_agrees_and_one_that_cannot_be_large_disagrees(put: Put, directory: Path) -> None:
