@@ -43,8 +43,6 @@ class Row:
     """Words that the error must hold."""
     right: Callable[[Any], bool] | None = None
     """Whether what came of it is right; given where there must be no error."""
-    waits: str = ""
-    """What is known to be wrong, and where it is to be mended; a test then does not fail for it."""
 
     def __str__(self) -> str:
         return f"{self.entry}: {self.name}"

@@ -18,19 +18,6 @@ LORA = (*RUN, "--method", "lora", "--train-on", "workshop_math")
 PLAN = ("plan", "--model", "tiny", "--memory", "8GB")
 OURS = Path(__file__).resolve().parents[2] / "data" / "runs"
 
-WAITING = {
-    LONG: "slimnb/cli/__init__.py: a name that is too long is an OSError",
-    f"{LONG}.jsonl": "slimnb/cli/__init__.py: a name that is too long is an OSError",
-    "--margin": "slimnb/cli/compare.py: any float is taken",
-    "9" * 400: "slimnb/cli/options.py: numbers without an upper end",
-    f"{DIGITS}GB": "slimnb/memory.py: numbers without an upper end",
-    f"workshop_cs={DIGITS}": "slimnb/cli/options.py: more digits than Python reads",
-    "--name": "slimnb/runs.py: a study's name may lead out",
-    "--tokens-per-row": "slimnb/cli/options.py: epochs below 0 and NaN",
-    os.fsdecode(b"\xff"): "slimnb/cli/__init__.py: a name that is no text",
-}
-"""A word of a command -> what is known to be wrong where it stands."""
-
 
 def line(error: str | None, *words: str, right: Any = None, make: Callable[[Path], Any] | None = None) -> None:
     """`slimnb WORDS` in an empty directory. In a word {place} is that directory."""
@@ -45,8 +32,7 @@ def line(error: str | None, *words: str, right: Any = None, make: Callable[[Path
         finally:
             os.chdir(here)
 
-    waits = next((why for word, why in WAITING.items() if word in words), "")
-    ROWS.append(Row("command line", " ".join(f"{word:.40}" for word in words), act, error, right, waits))
+    ROWS.append(Row("command line", " ".join(f"{word:.40}" for word in words), act, error, right))
 
 
 # Words that are none
@@ -176,5 +162,4 @@ def shows_no_commands_to_the_terminal(place: Path) -> Any:
 
 
 ROWS.append(Row("command line", "colours and commands of a terminal", shows_no_commands_to_the_terminal,
-                waits="slimnb/cli/output.py: say() prints control characters",
                 right=lambda said: "\x1b" not in said and "owned" in said))  # fmt: skip

@@ -75,9 +75,7 @@ def command(*words: str) -> Callable[[Path, str, str], str]:
     )
 
 
-def add(
-    name: str, kind: str, act: Callable[[Path, str, str], Any], error: str | None, right: Any = None, waits: str = ""
-) -> None:
+def add(name: str, kind: str, act: Callable[[Path, str, str], Any], error: str | None, right: Any = None) -> None:
     """What `act` makes of a directory of runs, a sound one's id and a damaged one's directory."""
     ROWS.append(
         Row(
@@ -86,7 +84,6 @@ def add(
             lambda place: act(*base_and(KINDS[kind].damage, place)),
             error,
             right,
-            waits,
         )
     )
 
@@ -131,7 +128,6 @@ NOT_READ = {
     "overlap-words",
 }
 """Not looked at by a comparison, or of no harm to it."""
-ITEMS_WAIT = "slimnb/runs.py: items() takes whatever stands in the file"
 FOLLOWED = {
     "record-50-mb": "not valid JSON",
     "record-a-folder": "Is a directory",
@@ -157,16 +153,6 @@ FOLLOWED = {
 }
 """What a comparison on the command line says, where it is not what the dashboard says: a run that a person names is
 read wherever it lies."""
-WAITING = {
-    "items-right-as-text": ITEMS_WAIT,
-    "items-nan": ITEMS_WAIT,
-    "items-words": ITEMS_WAIT,
-    "environment-a-list": "slimnb/runs.py: environment() takes any JSON",
-    **dict.fromkeys(
-        ("benchmark-leads-out", "benchmark-two-lines", "benchmarks-by-thousands", "markup-everywhere"),
-        "slimnb/cli/compare.py: nothing is said of runs without a benchmark in common",
-    ),
-}
 LOGS = {
     "log-cut": None,
     "log-not-text": "cannot be read",
@@ -176,7 +162,6 @@ LOGS = {
     "log-50-mb": None,
     "log-link-out": None,
 }
-LOGS_WAIT = "slimnb/training_log.py: read_log() takes any bytes and any JSON"
 ANATOMIES = {
     "anatomy-cut": "not valid JSON",
     "anatomy-a-list": "anatomy.json",
@@ -231,22 +216,20 @@ def tells_the_change(said: str) -> bool:
 
 for name, kind in KINDS.items():
     if name in LOGS:
-        waits = LOGS_WAIT if LOGS[name] else ""
-        add("training log", name, metrics, LOGS[name], None if LOGS[name] else lambda log: len(log) <= 3, waits)
+        add("training log", name, metrics, LOGS[name], None if LOGS[name] else lambda log: len(log) <= 3)
     elif name in ANATOMIES:
         add("anatomy", name, anatomy, ANATOMIES[name], None if ANATOMIES[name] else lambda found: found is not None)
     else:
         sees = name not in NOT_READ | READ_HERE
         add("compare", name, command("compare", "BASE", "RUN"), FOLLOWED.get(name, kind.reason) if sees else None,
-            None if sees else tells_the_change, WAITING.get(name, ""))  # fmt: skip
+            None if sees else tells_the_change)  # fmt: skip
 for name, said in EXPORTS.items():
-    add("export", name, exported, said, waits=ITEMS_WAIT if said in ("counts 4", "lists of numbers") else "")
+    add("export", name, exported, said)
 for name, said in SHOWN.items():
     add(
         "items",
         name,
         command("items", "BASE", "RUN"),
         said,
-        waits="" if said in ("cannot be read", "no column") else ITEMS_WAIT,
     )
 ROWS.append(Row("run folders", "list: every kind at once", all_listed, right=bool))
