@@ -146,7 +146,7 @@ def parse_memory(text: str) -> int:
     Raises:
         SlimnbError: not a positive size with a unit.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
+    found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
     if found is None or found[2] not in UNITS or not float(found[1]):
         raise SlimnbError(f"memory {text!r}: write a size with its unit, such as 16GB or 16GiB")
     return int(float(found[1]) * UNITS[found[2]])

@@ -203,14 +203,18 @@ class BrokenRun:
     reason: str
 
 
+# With a wildcard in its last part a pattern finds a link that leads nowhere, too: a broken run, and not none.
+_RECORDS, _RECORDS_OF_A_STUDY = "*/*/run.jso[n]", "*/run.jso[n]"
+
+
 def scan(root: Path) -> tuple[list[RunFolder], list[BrokenRun]]:
     """Every run under root/STUDY/RUN_ID, oldest first, and what could not be read with its reason."""
-    return _scan(root, "*/*/run.json")
+    return _scan(root, _RECORDS)
 
 
 def scan_study(directory: Path) -> tuple[list[RunFolder], list[BrokenRun]]:
     """The same of one study's directory, RUNS/STUDY."""
-    return _scan(directory, "*/run.json")
+    return _scan(directory, _RECORDS_OF_A_STUDY)
 
 
 def _scan(directory: Path, pattern: str) -> tuple[list[RunFolder], list[BrokenRun]]:

@@ -28,7 +28,7 @@ def plan(
     model: ModelName = "smollm2-135m",
     method: Annotated[MethodName, typer.Option("--method", help="What is done to the model.")] = "lora",
     rank: Rank = 16,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Examples a step.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, max=10**9, help="Examples a step.")] = 8,
     length: Length = 1024,
     optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="The 8-bit one needs CUDA.")] = "adamw",
     checkpointing: Annotated[
@@ -37,7 +37,7 @@ def plan(
     memory: Memory = None,
     device: Annotated[DeviceName | None, typer.Option("--device", help="Else what there is here.")] = None,
     train_on: Annotated[str | None, typer.Option("--train-on", help="Training set or file, for the time.")] = None,
-    rows: Annotated[int | None, typer.Option("--rows", min=1, help="Or its size: rows.")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", min=1, max=10**9, help="Or its size: rows.")] = None,
     tokens_per_row: Annotated[float | None, typer.Option("--tokens-per-row", min=2, help="And tokens in each.")] = None,
     epochs: Epochs = 3,
     probe: Probe = False,

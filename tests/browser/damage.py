@@ -209,7 +209,7 @@ KINDS: dict[str, Kind] = {
     "items-nan": Kind(
         _items(lambda items: items.assign(log_likelihoods=[[float("nan")]] * 4)), "lists of numbers", "items"
     ),
-    "items-words": Kind(_items(lambda items: items.assign(log_likelihoods=[["a"]] * 4)), "cannot be read", "items"),
+    "items-words": Kind(_items(lambda items: items.assign(log_likelihoods=[["a"]] * 4)), "lists of numbers", "items"),
     "benchmark-leads-out": Kind(_benchmark("../../../../outside"), "leads out of the runs directory", "none"),
     "benchmark-two-lines": Kind(_benchmark("of\ntwo \u202elines"), None),
     "log-cut": Kind(lambda run, outside: _cut("metrics.jsonl")(run, outside), None, "training"),
