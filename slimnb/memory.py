@@ -148,7 +148,7 @@ def parse_memory(text: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d+)?)\s*([a-z]+)\s*", text.lower())
     if found is None or found[2] not in UNITS or not float(found[1]):
-        raise SlimnbError(f"memory {text!r}: write a size with its unit, such as 16GB or 16GiB")
+        raise SlimnbError(f"memory {text[:40]!r}: write a size with its unit, such as 16GB or 16GiB")
     return int(float(found[1]) * UNITS[found[2]])
 
 
