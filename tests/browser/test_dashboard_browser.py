@@ -58,32 +58,32 @@ def test_every_page_opens(name: str, open_page: Open, reference: str, screenshot
 
 
 def test_two_runs_are_chosen_and_the_address_reopens_the_view(open_page: Open, reference: str):
-    page = open_page(f"{reference}/items")
+    page = open_page(f"{reference}/items?study=demo")
     pick(page, "Second run", QLORA)
     pick(page, "Benchmark", "workshop_commonsense")
     pick(page, "Change", "broken")
     asked = query(page)
     assert (asked["second"], asked["benchmark"], asked["change"]) == ([QLORA], ["workshop_commonsense"], ["broken"])
     again = open_page(page.url)
-    shows(again, "21 of 261 items", QLORA)
+    shows(again, "22 of 261 items", QLORA)
     assert query(again) == asked
 
 
 def test_the_way_by_clicks_to_the_five_answers(open_page: Open, reference: str, screenshot: Keep):
     """As the Overview's own help tells it."""
-    page = open_page(reference)
+    page = open_page(f"{reference}?study=demo")
     page.get_by_text("Where to click for each question").click()
     ways = [
         (
             "Did LoRA help?",
-            "LoRA changed workshop_math by +59.2 points",
+            "LoRA changed workshop_math by +58.8 points",
             "Compare base with what was trained",
             "Compare",
         ),
-        ("Was QLoRA as good?", "On workshop_math QLoRA is -6.7 points", "Compare LoRA and QLoRA", "Compare"),
-        ("What did it cost?", "LoRA: 2 min 13 s of training", "Costs", "Cost"),
+        ("Was QLoRA as good?", "On workshop_math QLoRA is -4.2 points", "Compare LoRA and QLoRA", "Compare"),
+        ("What did it cost?", "LoRA: 1 min 42 s of training", "Costs", "Cost"),
         ("What did the model forget?", "No fall is resolved", "Compare on every benchmark", "Compare"),
-        ("On which items?", "LoRA fixed 142 and broke 0 of the 240 items", "Items that broke", "Items"),
+        ("On which items?", "LoRA fixed 141 and broke 0 of the 240 items", "Items that broke", "Items"),
     ]
     for question, answer, link, to in ways:
         shows(page, question, answer)
@@ -98,11 +98,11 @@ def test_the_way_by_clicks_to_the_five_answers(open_page: Open, reference: str, 
 
 
 def test_a_broken_item_is_read_with_both_answers(open_page: Open, reference: str, screenshot: Keep):
-    page = open_page(reference)
+    page = open_page(f"{reference}?study=demo")
     page.get_by_role("link", name="Items that broke").click()
     page.get_by_role("heading", name="Items", exact=True).wait_for()
     settled(page)
-    shows(page, "18 of 256 items", "Question:", "Right answer:", "First run", "Second run")
+    shows(page, "16 of 256 items", "Question:", "Right answer:", "First run", "Second run")
     page.get_by_role("button", name="Next").click()
     page.wait_for_url(re.compile("item="))
     settled(page)
@@ -111,22 +111,24 @@ def test_a_broken_item_is_read_with_both_answers(open_page: Open, reference: str
 
 
 def test_the_exported_rows_are_the_filtered_ones(open_page: Open, reference: str):
-    page = open_page(f"{reference}/items?first={BASE}&second={LORA}&benchmark=workshop_commonsense&change=broken")
-    shows(page, "12 of 261 items")
+    page = open_page(
+        f"{reference}/items?study=demo&first={BASE}&second={LORA}&benchmark=workshop_commonsense&change=broken"
+    )
+    shows(page, "11 of 261 items")
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-    assert len(rows) == 12 and {row["change"] for row in rows} == {"broken"}
+    assert len(rows) == 11 and {row["change"] for row in rows} == {"broken"}
     assert all(row["first"] == row["gold"] != row["second"] for row in rows)
     for form, start in (("JSON", "["), ("Markdown", "| id |"), ("LaTeX", r"\begin{tabular}")):
         with page.expect_download() as download:
             page.get_by_role("button", name=form, exact=True).click()
         text = Path(download.value.path()).read_text(encoding="utf-8")
-        assert text.startswith(start) and text.count("broken") >= 12
+        assert text.startswith(start) and text.count("broken") >= 11
 
 
 def test_a_page_opened_from_the_sidebar_keeps_the_choice(open_page: Open, reference: str):
-    page = open_page(f"{reference}/items?second={QLORA}&benchmark=workshop_cs&teach=1")
+    page = open_page(f"{reference}/items?study=demo&second={QLORA}&benchmark=workshop_cs&teach=1")
     go_to(page, "Training")
     assert query(page)["teach"] == ["1"]
     go_to(page, "Items")
@@ -134,7 +136,7 @@ def test_a_page_opened_from_the_sidebar_keeps_the_choice(open_page: Open, refere
 
 
 def test_back_shows_the_view_before(open_page: Open, reference: str):
-    page = open_page(f"{reference}/items?second={LORA}&benchmark=workshop_cs")
+    page = open_page(f"{reference}/items?study=demo&second={LORA}&benchmark=workshop_cs")
     pick(page, "Change", "broken")
     page.go_back()
     shows(page, "256 of 256 items")
@@ -184,7 +186,7 @@ def test_the_pages_of_a_study_of_several_training_sets(
 
 
 def test_the_theme_is_switched_by_hand(open_page: Open, reference: str):
-    page = open_page(reference)
+    page = open_page(f"{reference}?study=demo")
     assert not is_dark(page)
     page.get_by_test_id("stMainMenuButton").click()
     page.get_by_test_id("stThemeSwitcher").get_by_text("Dark").click()
