@@ -82,13 +82,9 @@ class SavedRun(RunFolder):
             described = pq.read_metadata(path)
             if described.num_rows > MOST_ITEMS:
                 raise SlimnbError(f"{path}: {described.num_rows} items are more than any benchmark has")
-            if described.num_rows != (told := self.record.scores[benchmark].score.n):
-                raise SlimnbError(f"{path}: {described.num_rows} items, where run.json counts {told}")
-            items = super().items(benchmark, columns)
-            _check_items(items, path)
         except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
-        return items
+        return super().items(benchmark, columns)
 
     def metrics(self) -> pd.DataFrame:
         path = self._checked(LARGEST_LOG, "metrics.jsonl")
@@ -105,11 +101,8 @@ class SavedRun(RunFolder):
         return log
 
     def environment(self) -> dict[str, Any]:
-        path = self._checked(LARGEST_RECORD, "environment.json")
-        found = super().environment()
-        if not isinstance(found, dict) or not isinstance(found.get("packages") or {}, dict):
-            raise SlimnbError(f"{path}: not a description of an environment")
-        return found
+        self._checked(LARGEST_RECORD, "environment.json")
+        return super().environment()
 
     def contamination(self, benchmark: str) -> Contamination | None:
         self._checked(LARGEST_RECORD, "eval", benchmark, "contamination.json")
@@ -186,15 +179,3 @@ def changed(place: Path | str) -> tuple[int, int, int] | None:
     except (OSError, ValueError):
         return None  # gone since it was listed, or never there: reading says so
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _check_items(items: pd.DataFrame, path: Path) -> None:
-    for name in items.columns:
-        if name.startswith("correct_") and items[name].dtype != bool:
-            raise SlimnbError(f"{path}: column {name} does not say right or wrong")
-        if name in ("id", "subject", "text") and not all(isinstance(value, str) for value in items[name]):
-            raise SlimnbError(f"{path}: column {name} is not text")
-    if "log_likelihoods" in items:
-        for row in items["log_likelihoods"]:
-            if not isinstance(row, np.ndarray) or row.ndim != 1 or not np.isfinite(row.astype(float)).all():
-                raise SlimnbError(f"{path}: log_likelihoods are not lists of numbers")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from slimnb.documents import no_truth, read_json, validated
+from slimnb.documents import Whole, no_truth, read_json, validated
 from slimnb.errors import SlimnbError
 
 Method = Literal["base", "lora", "qlora", "full"]
@@ -46,7 +46,6 @@ def _seed(number: int) -> int:
     return number
 
 
-Whole = Annotated[int, BeforeValidator(no_truth)]
 Number = Annotated[float, BeforeValidator(no_truth)]
 Positive = Annotated[Whole, Field(gt=0), AfterValidator(_of_this_world)]
 Seed = Annotated[Whole, AfterValidator(_seed)]

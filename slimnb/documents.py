@@ -10,10 +10,10 @@ import stat
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from slimnb.errors import SlimnbError
 
@@ -147,18 +147,22 @@ def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
     return count
 
 
-def validated(model: type[Model], fields: Any, where: str) -> Model:
+def validated(model: type[Model], fields: Any, where: str = "", hint: str = "") -> Model:
     """The fields as a model.
 
+    Args:
+        hint: what stands behind the message where fields are wrong.
+
     Raises:
-        SlimnbError: a field is missing, unknown or wrong; `where` stands in front of the message.
+        SlimnbError: a field is missing, unknown or wrong; `where`, if there is one, stands in front of the message.
     """
+    before = f"{where}: " if where else ""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise SlimnbError(f"{where}: {explain(error)}") from error
+        raise SlimnbError(f"{before}{explain(error)}{hint}") from error
     except RecursionError as error:
-        raise SlimnbError(f"{where}: lists within lists, too deep to be read") from error
+        raise SlimnbError(f"{before}lists within lists, too deep to be read") from error
 
 
 def explain(error: ValidationError) -> str:
@@ -188,3 +192,6 @@ def no_truth(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true or false")
     return value
+
+
+Whole = Annotated[int, BeforeValidator(no_truth)]

@@ -16,9 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from slimnb.documents import explain, parse_json
+from slimnb.documents import parse_json, validated
 from slimnb.errors import SlimnbError
 from slimnb.rows import LONGEST_LINE, InstructionRow, Row, Text, open_text, read_lines
 
@@ -143,12 +143,7 @@ def _validated(form: type[Row], source: dict[str, str], record: Any) -> Row:
     needed = _needed(form)
     if nulls := [name for name in needed if name in fields and fields[name] is None]:
         raise SlimnbError(f"{', '.join(nulls)}: null, where text is needed")
-    try:
-        return form.model_validate({name: v for name, v in fields.items() if v is not None or name in needed})
-    except ValidationError as error:
-        raise SlimnbError(explain(error)) from error
-    except RecursionError as error:
-        raise SlimnbError("lists within lists, too deep to be read") from error
+    return validated(form, {name: value for name, value in fields.items() if value is not None or name in needed})
 
 
 def _needed(form: type[Row]) -> list[str]:

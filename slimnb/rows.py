@@ -13,19 +13,16 @@ from typing import Annotated, Any, TextIO
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from slimnb.documents import explain, no_truth, parse_json, regular_file
+from slimnb.documents import Whole, parse_json, regular_file, validated
 from slimnb.errors import SlimnbError
 
 Text = Annotated[str, Field(min_length=1)]
-Whole = Annotated[int, BeforeValidator(no_truth)]
 
 LONGEST_LINE = 20_000_000
 """Characters of a line, or of a cell: more than a model reads, and little enough to be held several times over."""
@@ -158,13 +155,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def validate_row(model: type[Row], fields: Any, where: str) -> Row:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        known = ", ".join(model.model_fields)
-        raise SlimnbError(f"{where}: {explain(error)}. A row here has the fields {known}") from error
-    except RecursionError as error:
-        raise SlimnbError(f"{where}: lists within lists, too deep to be read") from error
+    return validated(model, fields, where, f". A row here has the fields {', '.join(model.model_fields)}")
 
 
 def fingerprint(rows: list[Any]) -> str:
