@@ -18,11 +18,8 @@
 # pay, and whether the result is as good. **Minutes**: 30. In `quick` the training runs here.
 
 # %%
-import json
-import tempfile
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 import pandas as pd
@@ -31,7 +28,7 @@ from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.architecture import Architecture, read_architecture
+from slimnb.architecture import Architecture, of_fields, read_architecture
 from slimnb.comparison import MARGIN
 from slimnb.config import FourBit
 from slimnb.data import data_directory
@@ -257,9 +254,7 @@ shape = {
     "model_type": "llama", "vocab_size": 32_000, "hidden_size": 4096, "intermediate_size": 11_008,
     "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 4096,
 }  # fmt: skip
-with tempfile.TemporaryDirectory() as place:
-    Path(place, "config.json").write_text(json.dumps(shape))
-    large = read_architecture(place)
+large = of_fields("Llama-2-7B", shape)
 
 rows, peaks = [], {}
 for name, architecture, device in (("135M", small, "cpu"), ("135M", small, "cuda"), ("7B", large, "cuda")):

@@ -23,25 +23,19 @@
 
 # %%
 import math
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
 import torch
 from IPython.display import Markdown, display
 from torch import Tensor
 
-import slimnb
 from slimnb import workshop
-from slimnb.anatomy import anatomy_frame, findings, read_anatomy, spectrum
+from slimnb.anatomy import anatomy_frame, findings, spectrum
 from slimnb.anatomy.examine import examine
 from slimnb.anatomy.quantization import quantized
 from slimnb.anatomy.update import Update
-from slimnb.errors import SlimnbError
 from slimnb.exports import to_markdown
 from slimnb.figures import by_layer, intruders, labels, spectra
-from slimnb.progress import reported_to
 
 MODE = workshop.mode()
 generator = torch.Generator().manual_seed(0)
@@ -275,15 +269,7 @@ print("Checkpoint passed.")
 # Every run here whose anatomy is known:
 
 # %%
-if MODE == "replay":
-    runs = list(workshop.runs("replay").values())
-    with suppress(SlimnbError):  # as far as the reference study is measured
-        runs += workshop.study("replay").runs
-    anatomies = {run: one for run in runs if (one := read_anatomy(run.path))}
-else:
-    with tempfile.TemporaryDirectory() as place, reported_to(Path(place) / "progress.json"):  # no bars
-        anatomies = {run: slimnb.anatomy_of(run) for run in workshop.runs(MODE, "lora").values()}
-assert anatomies, "no run here has its anatomy stored: `slimnb anatomy RUN` makes it where the adapter is"
+anatomies = workshop.anatomies(MODE)
 
 frame = anatomy_frame(list(anatomies), list(anatomies.values()))
 named = {one.run: f"{one.run}-rank {one.rank or 'any'}-seed {one.seed}" for one in anatomies.values()}

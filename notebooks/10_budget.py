@@ -22,16 +22,14 @@
 
 # %%
 import json
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.architecture import Architecture, read_architecture
+from slimnb.architecture import Architecture, of_fields, read_architecture
 from slimnb.config import METHODS
 from slimnb.data import data_directory
 from slimnb.exports import to_markdown
@@ -87,14 +85,7 @@ sizes = {
     "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "tie_word_embeddings": False,
 }  # fmt: skip
 
-
-def of_sizes(name: str, sizes: dict) -> Architecture:
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "config.json").write_text(json.dumps(sizes))
-        return replace(read_architecture(place), name=name)
-
-
-large = of_sizes("Llama-3-8B", sizes)
+large = of_fields("Llama-3-8B", sizes)
 asked = Setup("lora", batch_size=1, length=1024, device="cuda")
 Markdown(f"{large.name}: {large.parameters:,} parameters.")
 
@@ -303,9 +294,9 @@ seven = {**sizes, "num_key_value_heads": 32, "intermediate_size": 11008, "vocab_
 wide = {"hidden_size": 8192, "num_hidden_layers": 80, "num_attention_heads": 64}
 models = [
     replace(small, name="SmolLM2-135M"),
-    of_sizes("Llama-2-7B", seven),
+    of_fields("Llama-2-7B", seven),
     large,
-    of_sizes("LLaMA-65B", {**seven, **wide, "num_key_value_heads": 64, "intermediate_size": 22016}),
+    of_fields("LLaMA-65B", {**seven, **wide, "num_key_value_heads": 64, "intermediate_size": 22016}),
 ]
 advice = {}
 for model in models:

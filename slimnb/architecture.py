@@ -112,6 +112,23 @@ def read_architecture(name: str) -> Architecture:
     return replace(architecture_of(config), name=name)
 
 
+def of_fields(name: str, fields: dict[str, Any]) -> Architecture:
+    """The shapes that a config.json of these fields gives: of a model that is not here.
+
+    Raises:
+        SlimnbError: transformers knows no such configuration.
+    """
+    if formula := find_formula(fields):
+        return _of_formula(name, formula)
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.for_model(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise SlimnbError(f"{name}: {str(error).splitlines()[0]}") from error
+    return replace(architecture_of(config), name=name)
+
+
 def _place(name: str) -> Path:
     """The directory that has a model's config.json."""
     if name in OFFLINE_MODELS and (home() / "models" / name).is_dir():

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 import warnings
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from slimnb.anatomy.record import Anatomy, read_anatomy
 from slimnb.config import METHODS, Method
 from slimnb.data import data_directory
 from slimnb.errors import SlimnbError
 from slimnb.findings.study import Study, read_study
 from slimnb.grid import StudyConfig, load_study
 from slimnb.places import DEFAULT_RUNS, PROJECT, SHIPPED
+from slimnb.progress import reported_to
 from slimnb.runs import RunFolder
 
 # Before a library that warns of it is imported: tqdm misses a widget that nothing here shows.
@@ -112,6 +116,27 @@ def study(mode: Mode) -> Study:
     for _ in run_study(planned, RUNS, data_directory()):
         pass  # what failed is named among what is missing
     return read_study(RUNS / REPRODUCTION)
+
+
+def anatomies(mode: Mode) -> dict[RunFolder, Anatomy]:
+    """In replay those that are stored with the shipped runs; else that of this machine's LoRA run, computed now.
+
+    Raises:
+        SlimnbError: none is stored.
+    """
+    if mode == "replay":
+        shipped = list(runs(mode).values())
+        with suppress(SlimnbError):  # as far as the reference study is measured
+            shipped += study(mode).runs
+        found = {run: one for run in shipped if (one := read_anatomy(run.path))}
+    else:
+        from slimnb.anatomy.examine import anatomy_of
+
+        with tempfile.TemporaryDirectory() as place, reported_to(Path(place) / "progress.json"):  # no bars
+            found = {run: anatomy_of(run) for run in runs(mode, "lora").values()}
+    if not found:
+        raise SlimnbError("no run here has its anatomy stored: `slimnb anatomy RUN` makes it where the adapter is")
+    return found
 
 
 def progress(study: Study) -> Any:

@@ -15,15 +15,12 @@
 # # 05 · Train with QLoRA: solutions
 
 # %%
-import json
-import tempfile
-from pathlib import Path
 
 import pandas as pd
 from IPython.display import Markdown
 
 from slimnb import workshop
-from slimnb.architecture import read_architecture
+from slimnb.architecture import of_fields
 from slimnb.exports import to_markdown
 from slimnb.figures import cost_frame
 from slimnb.memory import Setup, largest_micro_batch
@@ -56,9 +53,7 @@ shape = {
     "model_type": "llama", "vocab_size": 32_000, "hidden_size": 4096, "intermediate_size": 11_008,
     "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32, "max_position_embeddings": 4096,
 }  # fmt: skip
-with tempfile.TemporaryDirectory() as place:
-    Path(place, "config.json").write_text(json.dumps(shape))
-    large = read_architecture(place)
+large = of_fields("Llama-2-7B", shape)
 rows = []
 for method in ("lora", "qlora"):
     setups = [Setup(method, length=512, checkpointing=again, device="cuda") for again in (False, True)]

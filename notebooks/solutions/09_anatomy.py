@@ -16,31 +16,17 @@
 
 # %%
 import math
-import tempfile
-from contextlib import suppress
-from pathlib import Path
 
 import pandas as pd
 import torch
 from IPython.display import Markdown
 
-import slimnb
 from slimnb import workshop
-from slimnb.anatomy import anatomy_frame, read_anatomy, spectrum
-from slimnb.errors import SlimnbError
+from slimnb.anatomy import anatomy_frame, spectrum
 from slimnb.exports import to_markdown
-from slimnb.progress import reported_to
 
 MODE = workshop.mode()
-if MODE == "replay":
-    runs = list(workshop.runs("replay").values())
-    with suppress(SlimnbError):  # as far as the reference study is measured
-        runs += workshop.study("replay").runs
-    anatomies = {run: one for run in runs if (one := read_anatomy(run.path))}
-else:
-    with tempfile.TemporaryDirectory() as place, reported_to(Path(place) / "progress.json"):  # no bars
-        anatomies = {run: slimnb.anatomy_of(run) for run in workshop.runs(MODE, "lora").values()}
-assert anatomies, "no run here has its anatomy stored: `slimnb anatomy RUN` makes it where the adapter is"
+anatomies = workshop.anatomies(MODE)
 run, main = next((run, one) for run, one in anatomies.items() if one.method == "lora")
 frame = anatomy_frame([run], [main])
 generator = torch.Generator().manual_seed(0)

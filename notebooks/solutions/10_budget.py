@@ -15,17 +15,13 @@
 # # 10 · What fits: solutions
 
 # %%
-import json
-import tempfile
-from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import psutil
 from IPython.display import Markdown
 
 from slimnb import workshop
-from slimnb.architecture import Architecture, read_architecture
+from slimnb.architecture import Architecture, of_fields, read_architecture
 from slimnb.exports import to_markdown
 from slimnb.memory import Setup, predict
 from slimnb.plan import recommended
@@ -33,21 +29,18 @@ from slimnb.plan import recommended
 MODE = workshop.mode()
 
 
-def of_sizes(name: str, **sizes: int) -> Architecture:
-    fields = {"model_type": "llama", "tie_word_embeddings": False, **sizes}
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "config.json").write_text(json.dumps(fields))
-        return replace(read_architecture(place), name=name)
+def llama(name: str, **sizes: int) -> Architecture:
+    return of_fields(name, {"model_type": "llama", "tie_word_embeddings": False, **sizes})
 
 
 seven = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32}
 models = {
     "SmolLM2-135M": read_architecture("smollm2-135m"),
-    "Llama-2-7B": of_sizes("Llama-2-7B", **seven, intermediate_size=11008, vocab_size=32000),
-    "Llama-3-8B": of_sizes(
+    "Llama-2-7B": llama("Llama-2-7B", **seven, intermediate_size=11008, vocab_size=32000),
+    "Llama-3-8B": llama(
         "Llama-3-8B", **{**seven, "num_key_value_heads": 8}, intermediate_size=14336, vocab_size=128256
     ),
-    "LLaMA-65B": of_sizes(
+    "LLaMA-65B": llama(
         "LLaMA-65B", hidden_size=8192, num_hidden_layers=80, num_attention_heads=64, num_key_value_heads=64,
         intermediate_size=22016, vocab_size=32000,
     ),

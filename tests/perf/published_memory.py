@@ -5,10 +5,7 @@ The shapes are the models' published configurations. Nothing is downloaded, and 
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,11 +63,9 @@ CASES = (
 
 def architecture(family: str, sizes: dict[str, Any]) -> Architecture:
     """As slimnb reads it from a config.json of these sizes."""
-    from slimnb.architecture import read_architecture
+    from slimnb.architecture import of_fields
 
-    with TemporaryDirectory() as place:
-        (Path(place) / "config.json").write_text(json.dumps({"model_type": family, **sizes}))
-        return read_architecture(place)
+    return of_fields(family, {"model_type": family, **sizes})
 
 
 def beside_published() -> list[dict[str, Any]]:
