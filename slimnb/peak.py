@@ -50,8 +50,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep freed blocks for the next batch instead of giving them back to the system.
 
     glibc maps a large tensor anew each time, which costs a page fault for every 4 KB of it, and leaves holes where its
-    threshold has grown in between. A quarter of a gigabyte is kept: with more, full fine-tuning grew by a gigabyte in
-    40 steps. True where the C library is glibc, the only one that is asked.
+    threshold has grown in between. No more than a quarter of a gigabyte is kept: with more, full fine-tuning grows step
+    by step. True where the C library is glibc, the only one that is asked.
     """
     mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in malloc.h
     try:
@@ -64,8 +64,7 @@ def keep_freed_memory() -> bool:
 def keep_few_kernels() -> None:
     """Let oneDNN keep few of the kernels that it makes on a CPU, one for each shape of product.
 
-    It keeps 1,024 with their working memory, batches of many lengths fill them, and the process grows by gigabytes: 1.9
-    instead of 2.8 GB after 50 steps of LoRA with SmolLM2-135M, in equal time. A batch has about 30 shapes. Read when
-    the first product is computed; what the environment says already stays.
+    It keeps 1,024 with their working memory, batches of many lengths fill them, and the process grows by gigabytes. A
+    batch has a few dozen shapes. Read when the first product is computed; what the environment says already stays.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
