@@ -11,10 +11,10 @@ import pandas as pd
 from dashboard.computed import changes, compared
 from dashboard.saved import SavedRun
 from dashboard.wording import as_good, points, spent, verdict
+from slimnb.analysis.guard import config_difference
 from slimnb.figures import labels, scores_frame
 from slimnb.figures.drawing import rows_of
-from slimnb.guard import config_difference
-from slimnb.training_sets import made_for
+from slimnb.training.training_sets import made_for
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ import streamlit as st
 
 from dashboard.saved import SavedRun, changed
 from dashboard.store import options
+from slimnb.analysis.comparison import MARGIN, Comparison, compare_all
+from slimnb.analysis.drilldown import Texts, items_frame, texts
+from slimnb.analysis.frames import differences_frame
+from slimnb.analysis.gains import gains_frame
+from slimnb.analysis.guard import costs_differ_in
 from slimnb.anatomy import Anatomy
 from slimnb.anatomy.record import FILE as ANATOMY
-from slimnb.comparison import MARGIN, Comparison, compare_all
 from slimnb.config import METHODS
-from slimnb.data import data_directory
-from slimnb.drilldown import Texts, items_frame, texts
+from slimnb.data.load import data_directory
 from slimnb.errors import SlimnbError
-from slimnb.frames import differences_frame
-from slimnb.gains import gains_frame
-from slimnb.guard import costs_differ_in
 
 MOST_SHOWN = 12
 """Runs of which a page draws figures unless others are chosen: more is no figure to read."""

@@ -26,8 +26,8 @@ from slimnb.anatomy import Anatomy, read_anatomy
 from slimnb.anatomy.record import FILE as ANATOMY
 from slimnb.errors import SlimnbError
 from slimnb.figures import CURVES
-from slimnb.records import Contamination
-from slimnb.runs import RunFolder
+from slimnb.store.records import Contamination
+from slimnb.store.runs import RunFolder
 
 LARGEST_RECORD = 4_000_000
 """Bytes of a JSON file; a run's largest has some ten thousand."""

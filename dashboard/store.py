@@ -17,11 +17,11 @@ from typing import Any
 import streamlit as st
 
 from dashboard.saved import RECORDS, SavedRun, Stamp, stamp_of
-from slimnb.collector import paused
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
-from slimnb.places import DEFAULT_RUNS
-from slimnb.runs import BrokenRun
+from slimnb.io.places import DEFAULT_RUNS
+from slimnb.machine.collector import paused
+from slimnb.store.runs import BrokenRun
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -15,16 +15,17 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.wording import HOW_TO_READ, WHERE_TO_LOOK
-from slimnb.exports import to_latex, to_markdown
+from slimnb.analysis.exports import to_latex, to_markdown
 from slimnb.figures import NO_TEXT
 
 HOMES = {
     "slimnb": ["compare_all"],
     "slimnb.alignment": ["read_alignment"],
     "slimnb.anatomy": ["anatomy_frame"],
-    "slimnb.frames": ["comparisons_frame", "cost_frame", "curves_frame", "differences_frame", "predictions_frame",
-                      "scores_frame"],
-    "slimnb.gains": ["alignment_frame", "gains_frame", "plane_frame"],
+    "slimnb.analysis.frames": [
+        "comparisons_frame", "cost_frame", "curves_frame", "differences_frame", "predictions_frame", "scores_frame",
+    ],
+    "slimnb.analysis.gains": ["alignment_frame", "gains_frame", "plane_frame"],
 }  # fmt: skip
 """Where a notebook finds what makes the frames."""
 LONGEST = 4000

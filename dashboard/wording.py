@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from slimnb.comparison import Comparison
-from slimnb.records import RunRecord
-from slimnb.runs import RunFolder
+from slimnb.analysis.comparison import Comparison
+from slimnb.store.records import RunRecord
+from slimnb.store.runs import RunFolder
 
 WHERE_TO_LOOK = """
 1. **Did LoRA help?** The first answer on *Overview*; then *Compare base with what was trained*: a point whose line does
@@ -60,7 +60,7 @@ HOW_TO_READ = {
 
 
 def verdict(name: str, row: Any) -> str:
-    """One sentence about a row of `slimnb.frames.differences_frame`."""
+    """One sentence about a row of `slimnb.analysis.frames.differences_frame`."""
     if pd.notna(row.refused):
         return f"{name} on {row.benchmark}: not compared. {row.refused}"
     end = "resolved" if row.resolved else f"not resolved with {row.n:.0f} items{_corrected(row, row.adjusted_p)}"

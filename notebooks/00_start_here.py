@@ -44,7 +44,7 @@ Markdown(f"Mode: **{MODE}**")
 # %% tags=["machine"]
 from pathlib import Path
 
-from slimnb.doctor import examine
+from slimnb.planning.doctor import examine
 
 for finding in examine(data=None):
     print("ok     " if finding.ok else "MISSING", finding.name, "|", finding.text.replace(str(Path.home()), "~"))
@@ -111,7 +111,7 @@ differences(differences_frame(list(runs.values())))
 # benchmark read.
 
 # %%
-from slimnb.drilldown import drill_down
+from slimnb.analysis.drilldown import drill_down
 
 item = drill_down(runs["base"], runs["lora"], "workshop_math", "fixed", limit=1)[0]
 print(item["text"], "\n\nBEFORE:", item["first"].strip(), "\n\nAFTER:", item["second"].strip())

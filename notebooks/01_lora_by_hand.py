@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 import slimnb
 from slimnb import workshop
+from slimnb.analysis.exports import to_markdown
 from slimnb.config import Lora
-from slimnb.exports import to_markdown
 
 MODE = workshop.mode()
 base = slimnb.load_model("smollm2-135m", dtype="float32", device="cpu")

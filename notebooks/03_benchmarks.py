@@ -36,7 +36,7 @@ from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.exports import to_markdown
+from slimnb.analysis.exports import to_markdown
 
 MODE = workshop.mode()
 loaded = slimnb.load_model("smollm2-135m", dtype="float32", device="cpu")
@@ -166,7 +166,7 @@ Markdown(to_markdown(pd.DataFrame(table)))
 # they were asked with the same prompts.
 
 # %%
-from slimnb.tokens import encode
+from slimnb.compute.tokens import encode
 
 assert encode(tokenizer, 2 * tokenizer.bos_token + item.prompt)[:2] != [bos, bos], "two BOS in front of the prompt"
 print("Checkpoint passed.")

@@ -23,9 +23,9 @@ from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.data import data_directory
-from slimnb.drilldown import drill_down
-from slimnb.exports import comparison_frame, to_markdown
+from slimnb.analysis.drilldown import drill_down
+from slimnb.analysis.exports import comparison_frame, to_markdown
+from slimnb.data.load import data_directory
 from slimnb.figures import curves_frame, differences, differences_frame, training_curves
 
 MODE = workshop.mode()

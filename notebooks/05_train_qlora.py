@@ -28,14 +28,14 @@ from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.architecture import Architecture, of_fields, read_architecture
-from slimnb.comparison import MARGIN
+from slimnb.analysis.comparison import MARGIN
+from slimnb.analysis.exports import to_markdown
+from slimnb.analysis.guard import beyond_the_method
 from slimnb.config import FourBit
-from slimnb.data import data_directory
-from slimnb.exports import to_markdown
+from slimnb.data.load import data_directory
 from slimnb.figures import cost, cost_frame, differences, differences_frame, pair_frame
-from slimnb.guard import beyond_the_method
-from slimnb.memory import Setup, predict
+from slimnb.planning.architecture import Architecture, of_fields, read_architecture
+from slimnb.planning.memory import Setup, predict
 
 MODE = workshop.mode()
 runs = workshop.runs(MODE, "base", "lora", "qlora")
@@ -333,7 +333,7 @@ Markdown(
 # after full fine-tuning? Does 4-bit training make the adapter smaller?
 #
 # **Exercise 2** (medium). A card of 24 GB and the 7B model: how many tokens fit into a micro-batch of rows of 512, with
-# LoRA and with QLoRA (`slimnb.memory.largest_micro_batch`)? And with gradient checkpointing?
+# LoRA and with QLoRA (`slimnb.planning.memory.largest_micro_batch`)? And with gradient checkpointing?
 #
 # **Exercise 3** (open). Change one more thing: FP4 for NF4, or scales in float32, by `slimnb run`. Predict first
 # whether the score or the memory moves, and say which difference so many items could show.

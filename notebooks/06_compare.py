@@ -27,13 +27,13 @@ from scipy.stats import binom, binomtest, norm
 
 import slimnb
 from slimnb import workshop
-from slimnb.comparison import MARGIN
-from slimnb.data import data_directory
-from slimnb.drilldown import drill_down, items_frame
-from slimnb.evaluate import evaluate
-from slimnb.exports import comparison_frame, to_markdown
+from slimnb.analysis.comparison import MARGIN
+from slimnb.analysis.drilldown import drill_down, items_frame
+from slimnb.analysis.exports import comparison_frame, to_markdown
+from slimnb.data.load import data_directory
+from slimnb.evaluation.evaluate import evaluate
+from slimnb.evaluation.noise import evaluation_noise, measure_noise
 from slimnb.figures import differences, pair_frame, scores, scores_frame
-from slimnb.noise import evaluation_noise, measure_noise
 from slimnb.units import points_between
 
 MODE = workshop.mode()

@@ -30,10 +30,10 @@ import slimnb
 from slimnb import workshop
 from slimnb.alignment import states, texts
 from slimnb.alignment.sample import sample_benchmark, sample_training_set
-from slimnb.exports import to_markdown
+from slimnb.analysis.exports import to_markdown
+from slimnb.analysis.gains import alignment_frame, gains_frame
+from slimnb.compute.tokens import encode_pair
 from slimnb.figures import alignment_matrix, gains_matrix
-from slimnb.gains import alignment_frame, gains_frame
-from slimnb.tokens import encode_pair
 from slimnb.units import points_between
 
 MODE = workshop.mode()

@@ -25,13 +25,13 @@ from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.comparison import compare_pair
-from slimnb.exports import to_markdown
+from slimnb.analysis.comparison import compare_pair
+from slimnb.analysis.exports import to_markdown
+from slimnb.analysis.gains import gains_frame, plane_frame
+from slimnb.analysis.retention import retention
 from slimnb.figures import gains_matrix, retention_plane
 from slimnb.findings.claims import at_floor
 from slimnb.findings.words import bits
-from slimnb.gains import gains_frame, plane_frame
-from slimnb.retention import retention
 from slimnb.units import points_between
 
 MODE = workshop.mode()

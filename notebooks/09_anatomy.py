@@ -30,11 +30,11 @@ from IPython.display import Markdown, display
 from torch import Tensor
 
 from slimnb import workshop
+from slimnb.analysis.exports import to_markdown
 from slimnb.anatomy import anatomy_frame, findings, spectrum
 from slimnb.anatomy.examine import examine
 from slimnb.anatomy.quantization import quantized
 from slimnb.anatomy.update import Update
-from slimnb.exports import to_markdown
 from slimnb.figures import by_layer, intruders, labels, spectra
 
 MODE = workshop.mode()

@@ -29,16 +29,16 @@ from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.architecture import Architecture, of_fields, read_architecture
+from slimnb.analysis.exports import to_markdown
 from slimnb.config import METHODS
-from slimnb.data import data_directory
-from slimnb.exports import to_markdown
+from slimnb.data.load import data_directory
 from slimnb.figures import METHOD_STYLE, predicted_memory, predictions_frame
 from slimnb.figures.budget import memory_items
-from slimnb.memory import Setup, predict
-from slimnb.models import load_tokenizer
-from slimnb.places import PROJECT
-from slimnb.plan import CARDS, recommended
+from slimnb.io.places import PROJECT
+from slimnb.models.load import load_tokenizer
+from slimnb.planning.architecture import Architecture, of_fields, read_architecture
+from slimnb.planning.memory import Setup, predict
+from slimnb.planning.plan import CARDS, recommended
 
 MODE = workshop.mode()
 small = read_architecture("smollm2-135m")

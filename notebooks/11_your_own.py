@@ -30,14 +30,14 @@ from IPython.display import Markdown, display
 
 import slimnb
 from slimnb import workshop
-from slimnb.data_check import check_data
+from slimnb.analysis.exports import to_markdown
+from slimnb.data.own_data import read_own_data, told
 from slimnb.errors import SlimnbError
-from slimnb.exports import to_markdown
 from slimnb.figures import differences, differences_frame
-from slimnb.models import load_tokenizer
-from slimnb.own_data import read_own_data, told
-from slimnb.progress import reported_to
-from slimnb.quiet import known_noise_hidden
+from slimnb.machine.progress import reported_to
+from slimnb.machine.quiet import known_noise_hidden
+from slimnb.models.load import load_tokenizer
+from slimnb.training.data_check import check_data
 
 MODE = workshop.mode()
 MODEL = "tiny" if MODE == "replay" else "smollm2-135m"

@@ -104,7 +104,7 @@ def write_sums(kit: Path) -> None:
 
 def copy_model(kit: Path) -> None:
     """The offline model, prepared first if it is not."""
-    from slimnb.models import get_model
+    from slimnb.models.load import get_model
 
     if not (kit / "models" / MODEL).is_dir():
         shutil.copytree(get_model(MODEL), kit / "models" / MODEL, symlinks=False)

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from slimnb.documents import Whole, no_truth, read_json, validated
 from slimnb.errors import SlimnbError
+from slimnb.io.documents import Whole, no_truth, read_json, validated
 
 Method = Literal["base", "lora", "qlora", "full"]
 METHODS: tuple[Method, ...] = ("base", "lora", "qlora", "full")

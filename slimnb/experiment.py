@@ -17,17 +17,19 @@ import torch
 from safetensors import SafetensorError
 
 from slimnb.benchmarks import Benchmark, Questions, get_benchmark
-from slimnb.checkpoint import Checkpoints
+from slimnb.compute.peak import peak_bytes, reset_peak
+from slimnb.compute.sharding import is_sharded, refuse_sharding, shard, sharding_wanted, whole_weights
 from slimnb.config import RunConfig
-from slimnb.contamination import explain, overlap
-from slimnb.contention import Contention
-from slimnb.determinism import not_repeatable_because
-from slimnb.environment import describe
 from slimnb.errors import OUT_OF_MEMORY_ADVICE, OutOfMemory, SlimnbError
-from slimnb.evaluate import evaluate
-from slimnb.files import atomic_path
-from slimnb.merge import lineage
-from slimnb.models import (
+from slimnb.evaluation.evaluate import evaluate
+from slimnb.io.files import atomic_path
+from slimnb.machine.contention import Contention
+from slimnb.machine.determinism import not_repeatable_because
+from slimnb.machine.environment import describe
+from slimnb.machine.processes import Processes
+from slimnb.machine.progress import console, progress_bar
+from slimnb.machine.quiet import known_noise_hidden
+from slimnb.models.load import (
     LoadedModel,
     add_lora,
     load_adapter,
@@ -36,16 +38,14 @@ from slimnb.models import (
     require_four_bit,
     weights_bytes,
 )
-from slimnb.peak import peak_bytes, reset_peak
-from slimnb.pissa import save_as_lora
-from slimnb.processes import Processes
-from slimnb.progress import console, progress_bar
-from slimnb.quiet import known_noise_hidden
-from slimnb.records import BenchmarkResult
-from slimnb.runs import HEARTBEAT_SECONDS, RunFolder
-from slimnb.sharding import is_sharded, refuse_sharding, shard, sharding_wanted, whole_weights
-from slimnb.train import Step, train
-from slimnb.training_sets import Examples, load_training_set, render
+from slimnb.models.merge import lineage
+from slimnb.models.pissa import save_as_lora
+from slimnb.store.records import BenchmarkResult
+from slimnb.store.runs import HEARTBEAT_SECONDS, RunFolder
+from slimnb.training.checkpoint import Checkpoints
+from slimnb.training.contamination import explain, overlap
+from slimnb.training.loop import Step, train
+from slimnb.training.training_sets import Examples, load_training_set, render
 
 
 def run(
@@ -62,7 +62,7 @@ def run(
 
     Args:
         data: the data directory; None loads from the Hub.
-        checkpoint_steps, checkpoint_minutes: how often training is kept; see slimnb.checkpoint.
+        checkpoint_steps, checkpoint_minutes: how often training is kept; see slimnb.training.checkpoint.
 
     Raises:
         SlimnbError: something is missing or wrong; the folder, if made, says `failed`.

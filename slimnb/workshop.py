@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from slimnb.anatomy.record import Anatomy, read_anatomy
 from slimnb.config import METHODS, Method
-from slimnb.data import data_directory
+from slimnb.data.load import data_directory
 from slimnb.errors import SlimnbError
 from slimnb.findings.study import Study, read_study
-from slimnb.grid import StudyConfig, load_study
-from slimnb.places import DEFAULT_RUNS, PROJECT, SHIPPED
-from slimnb.progress import reported_to
-from slimnb.runs import RunFolder
+from slimnb.io.places import DEFAULT_RUNS, PROJECT, SHIPPED
+from slimnb.machine.progress import reported_to
+from slimnb.store.runs import RunFolder
+from slimnb.study.grid import StudyConfig, load_study
 
 # Before a library that warns of it is imported: tqdm misses a widget that nothing here shows.
 warnings.filterwarnings("ignore", message="IProgress not found")

@@ -14,8 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models compute faster on o
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported: tests never ask the Hub
 
 from slimnb.config import make_run_config
-from slimnb.records import BenchmarkResult, Lineage, Score
-from slimnb.runs import RunFolder
+from slimnb.store.records import BenchmarkResult, Lineage, Score
+from slimnb.store.runs import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,7 +42,7 @@ Slimnb = Callable[..., Outcome]
 @pytest.fixture(scope="session", autouse=True)
 def slimnb_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache of the tests' own, so that `tiny` is made once. A prepared smollm2-135m is lent to it for slow tests."""
-    from slimnb.models import home
+    from slimnb.models.load import home
 
     prepared = home() / "models" / "smollm2-135m"
     own = tmp_path_factory.mktemp("home")
@@ -139,6 +139,6 @@ def make_run(tmp_path: Path) -> MakeRun:
 @pytest.fixture(scope="session")
 def tiny(slimnb_home: Path) -> Any:
     """The random model in float32 on the CPU. Shared: a test that changes a model loads its own."""
-    from slimnb.models import load_model
+    from slimnb.models.load import load_model
 
     return load_model("tiny", "float32", device="cpu")

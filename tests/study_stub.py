@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from slimnb.config import RunConfig
-from slimnb.progress import progress_bar, reported_to
-from slimnb.records import BenchmarkResult, Lineage, Score
-from slimnb.runs import RunFolder
+from slimnb.machine.progress import progress_bar, reported_to
+from slimnb.store.records import BenchmarkResult, Lineage, Score
+from slimnb.store.runs import RunFolder
 from slimnb.study.board import PROGRESS_FILE
 from slimnb.study.work import start_of_work
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from slimnb.advise import advise, near_by_words
-from slimnb.architecture import read_architecture
+from slimnb.analysis.gains import gains_frame
 from slimnb.errors import SlimnbError
-from slimnb.evidence import elsewhere, expect, measured_of, read_evidence, rows_of
-from slimnb.gains import gains_frame
-from slimnb.memory import Setup
-from slimnb.places import SHIPPED
-from slimnb.plan import Plan, Work, make_plan
-from slimnb.runs import RunFolder, scan_study
+from slimnb.io.places import SHIPPED
+from slimnb.planning.advise import advise, near_by_words
+from slimnb.planning.architecture import read_architecture
+from slimnb.planning.evidence import elsewhere, expect, measured_of, read_evidence, rows_of
+from slimnb.planning.memory import Setup
+from slimnb.planning.plan import Plan, Work, make_plan
+from slimnb.store.runs import RunFolder, scan_study
 from slimnb.units import points
 from tests.conftest import Slimnb
 

@@ -19,15 +19,15 @@ from slimnb.alignment.states import cosine, gradient, mean_states, nearness
 from slimnb.alignment.table import alignment_tables, nearest
 from slimnb.alignment.texts import form, lexical, shape
 from slimnb.benchmarks import get_benchmark
-from slimnb.checkpoint import trainable
 from slimnb.cli import app
 from slimnb.config import Lora
 from slimnb.errors import SlimnbError
-from slimnb.evaluate import evaluate
-from slimnb.gold import bits_per_byte
-from slimnb.models import add_lora, load_model
-from slimnb.train import tokenize
-from slimnb.training_sets import Example
+from slimnb.evaluation.evaluate import evaluate
+from slimnb.evaluation.gold import bits_per_byte
+from slimnb.models.load import add_lora, load_model
+from slimnb.training.checkpoint import trainable
+from slimnb.training.loop import tokenize
+from slimnb.training.training_sets import Example
 
 MATH, COMMONSENSE = "workshop_math", "workshop_commonsense"
 

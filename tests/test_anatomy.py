@@ -17,9 +17,9 @@ from slimnb.anatomy.update import open_updates
 from slimnb.config import make_run_config
 from slimnb.errors import SlimnbError
 from slimnb.experiment import run, save_trained
-from slimnb.models import LoadedModel, add_lora, get_model, load_adapter, load_model
-from slimnb.records import Lineage
-from slimnb.runs import RunFolder
+from slimnb.models.load import LoadedModel, add_lora, get_model, load_adapter, load_model
+from slimnb.store.records import Lineage
+from slimnb.store.runs import RunFolder
 
 KINDS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, CohereConfig, GraniteConfig
 
-from slimnb.attention import NAME, shares_prefix, use_grouped_attention
-from slimnb.cache import ROOM, growing_cache, layers_of
-from slimnb.head import backward_cross_entropy, log_likelihoods, predicting_states
-from slimnb.models import load_model
-from slimnb.packing import causal_row, collate
+from slimnb.compute.attention import NAME, shares_prefix, use_grouped_attention
+from slimnb.compute.cache import ROOM, growing_cache, layers_of
+from slimnb.compute.head import backward_cross_entropy, log_likelihoods, predicting_states
+from slimnb.compute.packing import causal_row, collate
+from slimnb.models.load import load_model
 from tests.families import _SMALL, CONFIGS, family
 
 GROUPED = ["llama", "qwen2", "qwen3", "gemma", "gpt2", "pythia"]
@@ -126,7 +126,7 @@ def test_likelihoods_and_gradients_come_through_whatever_is_behind_the_head(name
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_every_precision_scores(dtype: str) -> None:
     from slimnb.benchmarks import get_benchmark
-    from slimnb.evaluate import evaluate
+    from slimnb.evaluation.evaluate import evaluate
 
     benchmark = get_benchmark("workshop_cs")
     questions = benchmark.load(None, 2, 12)

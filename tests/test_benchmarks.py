@@ -9,7 +9,7 @@ import pytest
 
 from slimnb.benchmarks import BENCHMARKS, get_benchmark
 from slimnb.benchmarks.gsm8k import extract_flexible, extract_strict, normalize
-from slimnb.data import DATA_SETS, MMLU_CS_SUBJECTS
+from slimnb.data.load import DATA_SETS, MMLU_CS_SUBJECTS
 from slimnb.errors import SlimnbError
 
 WriteRows = Callable[[Path, list[Any]], Path]

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from slimnb.architecture import read_architecture
 from slimnb.config import METHODS
 from slimnb.figures.budget import ITEM_STYLE, memory_items
-from slimnb.memory import Prediction, Setup, predict
+from slimnb.planning.architecture import read_architecture
+from slimnb.planning.memory import Prediction, Setup, predict
 
 Predictions = dict[str, Prediction]
 

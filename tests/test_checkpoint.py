@@ -16,16 +16,16 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-import slimnb.checkpoint
 import slimnb.experiment
-import slimnb.train
-from slimnb.checkpoint import Checkpoints, Progress
+import slimnb.training.checkpoint
+import slimnb.training.loop
 from slimnb.config import Lora, RunConfig, Training, make_run_config
 from slimnb.errors import SlimnbError
-from slimnb.models import LoadedModel, add_lora, load_model
-from slimnb.runs import RunFolder
-from slimnb.train import train
-from slimnb.training_sets import Example
+from slimnb.models.load import LoadedModel, add_lora, load_model
+from slimnb.store.runs import RunFolder
+from slimnb.training.checkpoint import Checkpoints, Progress
+from slimnb.training.loop import train
+from slimnb.training.training_sets import Example
 
 EXAMPLES = [Example(f"{i} and {i}?", f" {2 * i}") for i in range(24)]
 STEPS = 12
@@ -80,8 +80,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 dice = random.Random(20261124)
 MOMENTS = [
-    *[("in a step", slimnb.train, "_add_gradients", dice.randint(2, STEPS)) for _ in range(3)],
-    ("in a checkpoint's writing", slimnb.checkpoint, "save_file", 2),
+    *[("in a step", slimnb.training.loop, "_add_gradients", dice.randint(2, STEPS)) for _ in range(3)],
+    ("in a checkpoint's writing", slimnb.training.checkpoint, "save_file", 2),
     ("in the adapter's writing", PeftModel, "save_pretrained", 1),
     ("behind the adapter's writing", slimnb.experiment, "save_trained", 1),
     ("in evaluation", slimnb.experiment, "evaluate", 2),
@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint_is_an_error_and_not_a_silent_new_start(tmp_path: P
 
 def test_checkpoints_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(slimnb.checkpoint.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(slimnb.training.checkpoint.time, "monotonic", lambda: clock[0])
     checkpoints = Checkpoints(tmp_path, None, 2.0)
     assert not checkpoints.due(1)
     clock[0] = 121.0
@@ -216,7 +216,7 @@ def test_a_full_disk_fails_the_run_in_words_and_leaves_the_earlier_checkpoint(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(slimnb.checkpoint, "save_file", full)
+    monkeypatch.setattr(slimnb.training.checkpoint, "save_file", full)
     loaded = lora_model()
     with pytest.raises(SlimnbError, match="No space left on device"):
         Checkpoints(tmp_path).save(loaded.model, torch.optim.AdamW(loaded.model.parameters()), Progress(step=9))

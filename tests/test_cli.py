@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from slimnb.benchmarks import BENCHMARKS
-from slimnb.data import DATA_SETS
-from slimnb.models import get_model, weights_sha256
-from slimnb.runs import RunFolder, scan
-from slimnb.training_sets import TRAINING_SETS
+from slimnb.data.load import DATA_SETS
+from slimnb.models.load import get_model, weights_sha256
+from slimnb.store.runs import RunFolder, scan
+from slimnb.training.training_sets import TRAINING_SETS
 from tests.conftest import Slimnb
 
 MakeRun = Callable[..., RunFolder]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slimnb.comparison import compare, compare_all, config_difference, costs_differ_in
+from slimnb.analysis.comparison import compare, compare_all, config_difference, costs_differ_in
+from slimnb.analysis.guard import format_failures
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
-from slimnb.guard import format_failures
-from slimnb.runs import RunFolder, scan
+from slimnb.store.runs import RunFolder, scan
 
 MakeRun = Callable[..., RunFolder]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slimnb.comparison import compare_all
-from slimnb.runs import RunFolder
+from slimnb.analysis.comparison import compare_all
+from slimnb.store.runs import RunFolder
 
 MakeRun = Callable[..., RunFolder]
 ITEMS = 10_042

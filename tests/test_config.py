@@ -17,8 +17,8 @@ from slimnb.config import (
     make_run_config,
 )
 from slimnb.errors import SlimnbError
-from slimnb.grid import StudyConfig, load_study
-from slimnb.training_sets import TRAINING_SETS
+from slimnb.study.grid import StudyConfig, load_study
+from slimnb.training.training_sets import TRAINING_SETS
 
 STUDIES = sorted((Path(__file__).parents[1] / "data" / "studies").glob("*.yaml"))
 

@@ -12,9 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from slimnb.benchmarks import BENCHMARKS, ChoiceItem, OpenItem, Questions, get_benchmark
-from slimnb.contamination import Contamination, Pair, explain, overlap, words
-from slimnb.rows import InstructionRow
-from slimnb.training_sets import TRAINING_SETS, Example, load_training_set
+from slimnb.data.rows import InstructionRow
+from slimnb.training.contamination import Contamination, Pair, explain, overlap, words
+from slimnb.training.training_sets import TRAINING_SETS, Example, load_training_set
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_real_data = pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is not there")
@@ -208,7 +208,7 @@ def test_one_sentence_for_people() -> None:
 
 
 def test_imports_no_torch() -> None:
-    code = "import sys, slimnb.contamination; sys.exit('torch' in sys.modules)"
+    code = "import sys, slimnb.training.contamination; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from slimnb import contention
-from slimnb.contention import Contention
+from slimnb.machine import contention
+from slimnb.machine.contention import Contention
 
 SPIN = "import time\nend = time.process_time() + 60\nwhile time.process_time() < end: pass"
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slimnb.documents import read_yaml
+from slimnb.data.own_data import READERS, read_own_data
 from slimnb.errors import SlimnbError
-from slimnb.own_data import READERS, read_own_data
+from slimnb.io.documents import read_yaml
 from tests.corpus import Row, rows, tried
 from tests.corpus.fuzz import TARGETS, fed
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slimnb.data import DATA_SETS, MMLU_CS_SUBJECTS, availability, data_directory, load_rows
+from slimnb.data.load import DATA_SETS, MMLU_CS_SUBJECTS, availability, data_directory, load_rows
 from slimnb.errors import SlimnbError
 
 WriteRows = Callable[[Path, list[Any]], Path]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from slimnb.cli.data import visible
-from slimnb.data_check import DataCheck, Lengths, check_data
+from slimnb.compute.packing import causal_row
+from slimnb.data.own_data import read_own_data
 from slimnb.errors import SlimnbError
-from slimnb.models import LoadedModel, load_tokenizer
-from slimnb.own_data import read_own_data
-from slimnb.packing import causal_row
-from slimnb.train import tokenize
-from slimnb.training_sets import load_training_set, render
+from slimnb.models.load import LoadedModel, load_tokenizer
+from slimnb.training.data_check import DataCheck, Lengths, check_data
+from slimnb.training.loop import tokenize
+from slimnb.training.training_sets import load_training_set, render
 from tests.conftest import Slimnb
 
 WriteRows = Callable[[Path, list[Any]], Path]

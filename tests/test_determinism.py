@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from slimnb.config import make_run_config
-from slimnb.determinism import not_repeatable_because
 from slimnb.experiment import run
-from slimnb.runs import RunFolder, scan
+from slimnb.machine.determinism import not_repeatable_because
+from slimnb.store.runs import RunFolder, scan
 
 BENCHMARKS = ("workshop_cs", "workshop_math")
 TRAINED = {"lora": "adapter", "qlora": "adapter", "full": "model"}

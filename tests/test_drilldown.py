@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from slimnb.analysis.drilldown import CHANGES, Texts, item_detail, items_frame, texts
 from slimnb.benchmarks import get_benchmark
-from slimnb.drilldown import CHANGES, Texts, item_detail, items_frame, texts
 from slimnb.errors import SlimnbError
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from tests.conftest import MakeRun
 
 ASKED = get_benchmark("workshop_cs").load(limit=4).items

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import slimnb.experiment
+from slimnb.analysis.comparison import compare, config_difference
 from slimnb.benchmarks import get_benchmark
-from slimnb.comparison import compare, config_difference
 from slimnb.config import METHODS, make_run_config
 from slimnb.errors import OutOfMemory, SlimnbError
-from slimnb.evaluate import evaluate
+from slimnb.evaluation.evaluate import evaluate
 from slimnb.experiment import run
-from slimnb.models import get_model, load_adapter, load_model
-from slimnb.runs import RunFolder, scan
+from slimnb.models.load import get_model, load_adapter, load_model
+from slimnb.store.runs import RunFolder, scan
 
 BENCHMARKS = ["workshop_math", "workshop_cs"]
 TRAINED = ["lora", "qlora", "full"]
@@ -146,7 +146,7 @@ def test_lora_and_qlora_runs_differ_in_nothing_but_four_bit(root: Path, carried_
     assert list(one.metrics()["tokens"]) == list(two.metrics()["tokens"])  # the same rows in the same order
 
 
-# peft 0.21 asks transformers 5 by the old name; slimnb.quiet hides it from people.
+# peft 0.21 asks transformers 5 by the old name; slimnb.machine.quiet hides it from people.
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("method", ["lora", "qlora"])
 def test_an_adapter_loads_with_plain_peft(folder: RunFolder) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from slimnb.analysis.comparison import compare_all
+from slimnb.analysis.drilldown import drill_down
+from slimnb.analysis.exports import comparison_frame, to_latex, to_markdown
 from slimnb.benchmarks import get_benchmark
 from slimnb.cli import app
-from slimnb.comparison import compare_all
-from slimnb.drilldown import drill_down
-from slimnb.exports import comparison_frame, to_latex, to_markdown
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 
 MakeRun = Callable[..., RunFolder]
 

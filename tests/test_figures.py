@@ -7,7 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from slimnb.comparison import compare_all
+from slimnb.analysis.comparison import compare_all
+from slimnb.analysis.frames import pareto
 from slimnb.figures import (
     CURVES,
     METHOD_STYLE,
@@ -21,7 +22,6 @@ from slimnb.figures import (
     scores_frame,
     training_curves,
 )
-from slimnb.frames import pareto
 from slimnb.stats import wilson
 from tests.conftest import MakeRun
 

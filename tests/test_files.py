@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from slimnb.errors import SlimnbError
-from slimnb.files import append_json_line, atomic_path, write_json
+from slimnb.io.files import append_json_line, atomic_path, write_json
 
 
 def names(directory: Path) -> list[str]:

@@ -16,14 +16,14 @@ from slimnb.anatomy.record import Anatomy, Matrix
 from slimnb.cli import app
 from slimnb.config import make_run_config
 from slimnb.errors import SlimnbError
-from slimnb.files import write_json
 from slimnb.findings import report
 from slimnb.findings.claims import Claim, claims
 from slimnb.findings.prediction import SAME_FORM, SAME_NAME, ceiling, judge, predictions, rank_correlation
 from slimnb.findings.study import read_study
-from slimnb.grid import StudyConfig, load_study
-from slimnb.records import BenchmarkResult, Costs, Lineage, Score
-from slimnb.runs import RunFolder
+from slimnb.io.files import write_json
+from slimnb.store.records import BenchmarkResult, Costs, Lineage, Score
+from slimnb.store.runs import RunFolder
+from slimnb.study.grid import StudyConfig, load_study
 from tests.conftest import ROOT
 
 N = 400

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import transformers
 
-from slimnb.architecture import Architecture, architecture_of, read_architecture
 from slimnb.config import METHODS
-from slimnb.formulas import by_age, by_number, find_formula
-from slimnb.rehearsal import rehearse
+from slimnb.planning.architecture import Architecture, architecture_of, read_architecture
+from slimnb.planning.formulas import by_age, by_number, find_formula
+from slimnb.planning.rehearsal import rehearse
 from tests.families import CONFIGS
 from tests.perf.memory import QWEN2
 from tests.perf.published_memory import CONFIGS as LLAMAS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from slimnb.generation import generate
-from slimnb.models import LoadedModel
+from slimnb.evaluation.generation import generate
+from slimnb.models.load import LoadedModel
 from tests.families import CONFIGS, family
 
 PROMPTS = ["One", "A somewhat longer prompt than that", "Three words here", "x", "Another one of middling length, say"]

@@ -13,8 +13,8 @@ import torch
 
 from slimnb.benchmarks import get_benchmark
 from slimnb.errors import SlimnbError
-from slimnb.evaluate import evaluate
-from slimnb.gold import bits_per_byte, gold_change
+from slimnb.evaluation.evaluate import evaluate
+from slimnb.evaluation.gold import bits_per_byte, gold_change
 
 LN2 = math.log(2)
 

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from slimnb.data import DATA_SETS, MMLU_CS_SUBJECTS, load_rows
-from slimnb.models import weights_sha256
-from slimnb.offline_models import prepare_tiny
+from slimnb.data.load import DATA_SETS, MMLU_CS_SUBJECTS, load_rows
+from slimnb.models.load import weights_sha256
+from slimnb.models.offline import prepare_tiny
 from tests.hub_server import GARBAGE, HubServer
 
 Row = dict[str, Any]
@@ -255,7 +255,7 @@ def slimnb(arguments: list[str], url: str, home: Path, limit: float = 120) -> su
 
 LOAD = """
 import json, sys
-from slimnb.data import load_rows
+from slimnb.data.load import load_rows
 
 loaded = {f"{name} {split}": load_rows(name, split) for name, split in json.loads(sys.argv[1])}
 json.dump({key: [rows.sha256, rows.source, [row.model_dump() for row in rows.rows]] for key, rows in loaded.items()},
@@ -333,8 +333,8 @@ def test_eval_takes_model_and_data_from_the_hub(
 
 CACHED = """
 import json, sys
-from slimnb.data import load_rows
-from slimnb.models import get_model, weights_sha256
+from slimnb.data.load import load_rows
+from slimnb.models.load import get_model, weights_sha256
 
 json.dump([load_rows("gsm8k", "test").sha256, weights_sha256(get_model(sys.argv[1]))], sys.stdout)
 """

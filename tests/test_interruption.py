@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-import slimnb.train
-from slimnb.checkpoint import Checkpoints, trainable
 from slimnb.config import Lora, Training
 from slimnb.errors import SlimnbError
-from slimnb.interruption import stop_noted
-from slimnb.models import LoadedModel, add_lora, load_model
-from slimnb.train import train
-from slimnb.training_sets import Example
+from slimnb.machine.interruption import stop_noted
+from slimnb.models.load import LoadedModel, add_lora, load_model
+from slimnb.training import loop
+from slimnb.training.checkpoint import Checkpoints, trainable
+from slimnb.training.loop import train
+from slimnb.training.training_sets import Example
 
 EXAMPLES = [Example(f"{i} and {i}?", f" {2 * i}") for i in range(16)]
 STEPS = 5
@@ -42,8 +42,8 @@ def trained(training: Training, directory: Path, **more: Any) -> tuple[list[torc
 
 
 def sends(number: int, in_step: int) -> Callable[..., Any]:
-    """slimnb.train's gradients, with a signal in the midst of a step."""
-    calls, compute = 0, slimnb.train._add_gradients
+    """slimnb.training.loop's gradients, with a signal in the midst of a step."""
+    calls, compute = 0, loop._add_gradients
 
     def add_gradients(*arguments: Any) -> Any:
         nonlocal calls
@@ -63,7 +63,7 @@ def test_a_stopped_training_keeps_its_step_and_ends_as_the_unstopped_one(
     whole, _ = trained(settings(), tmp_path / "whole")
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
-        patch.setattr(slimnb.train, "_add_gradients", sends(number, in_step))
+        patch.setattr(loop, "_add_gradients", sends(number, in_step))
         with pytest.raises(KeyboardInterrupt):
             trained(settings(), tmp_path / "stopped")
     assert [path.name for path in (tmp_path / "stopped").iterdir()] == [f"step-{in_step:06d}"]
@@ -77,10 +77,10 @@ def test_a_training_that_patience_ends_and_a_signal_stops_takes_no_step_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([1.0, 2.0, 3.0, 4.0, 5.0])
-    monkeypatch.setattr(slimnb.train, "mean_loss", lambda *_: next(losses))
+    monkeypatch.setattr(loop, "mean_loss", lambda *_: next(losses))
     patient = settings(patience=1, keep="best")
     with monkeypatch.context() as patch:
-        patch.setattr(slimnb.train, "_add_gradients", sends(signal.SIGINT, 2))
+        patch.setattr(loop, "_add_gradients", sends(signal.SIGINT, 2))
         with pytest.raises(KeyboardInterrupt):
             trained(patient, tmp_path)
     _, steps = trained(patient, tmp_path)
@@ -89,7 +89,7 @@ def test_a_training_that_patience_ends_and_a_signal_stops_takes_no_step_more(
 
 @both
 def test_the_second_signal_stops_at_once(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slimnb.train, "_add_gradients", lambda *_: [os.kill(os.getpid(), number) for _ in range(2)])
+    monkeypatch.setattr(loop, "_add_gradients", lambda *_: [os.kill(os.getpid(), number) for _ in range(2)])
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -17,18 +17,18 @@ import typer
 from typer.testing import CliRunner
 
 import slimnb.interop
+from slimnb.analysis.comparison import compare
 from slimnb.benchmarks import get_benchmark
 from slimnb.cli.exchange import export_app, import_app
-from slimnb.comparison import compare
 from slimnb.config import make_run_config
 from slimnb.errors import SlimnbError
-from slimnb.evaluate import evaluate
+from slimnb.evaluation.evaluate import evaluate
 from slimnb.experiment import run as carry_out
 from slimnb.interop import TASKS
 from slimnb.interop.lm_eval import import_results
 from slimnb.interop.lm_eval_export import export_run
-from slimnb.records import BenchmarkResult
-from slimnb.runs import RunFolder, scan
+from slimnb.store.records import BenchmarkResult
+from slimnb.store.runs import RunFolder, scan
 from tests.fixtures.lm_eval.make import BENCHMARKS, SHOTS, write_rows
 
 ROOT = Path(__file__).resolve().parents[1]

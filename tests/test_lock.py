@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 
-import slimnb.lock
-import slimnb.ownership
+import slimnb.io.lock
+import slimnb.store.ownership
 from slimnb.config import RunConfig, make_run_config
 from slimnb.errors import SlimnbError
-from slimnb.files import atomic_path, write_json
-from slimnb.lock import Lock, LockedError, held, owner
-from slimnb.runs import RunFolder
+from slimnb.io.files import atomic_path, write_json
+from slimnb.io.lock import Lock, LockedError, held, owner
+from slimnb.store.runs import RunFolder
 
 CONFIG = make_run_config(model="tiny", method="base", benchmarks=["workshop_cs"])
 CREATE = """
 import sys, time
 from pathlib import Path
 from slimnb.config import make_run_config
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 time.time = lambda real=time.time: real() - float(sys.argv[2])
 config = make_run_config(model="tiny", method="base", benchmarks=["workshop_cs"])
 folder = RunFolder.create(Path(sys.argv[1]), "study", config)
@@ -71,8 +71,8 @@ def test_two_that_look_at_the_same_moment_do_not_both_begin(
     working: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, root = working
-    monkeypatch.setattr(slimnb.ownership, "_earlier", lambda path: None)  # as if it had not begun yet
-    monkeypatch.setattr(slimnb.lock, "PATIENCE", 0.05)
+    monkeypatch.setattr(slimnb.store.ownership, "_earlier", lambda path: None)  # as if it had not begun yet
+    monkeypatch.setattr(slimnb.io.lock, "PATIENCE", 0.05)
     before = (folder_of(root) / "run.json").read_bytes()
     with pytest.raises(SlimnbError, match=f"worked on.*process {process} on"):
         RunFolder.create(root, "study", CONFIG)
@@ -118,16 +118,16 @@ def test_one_that_waited_for_a_lock_that_is_removed_takes_the_one_that_is_there(
     path = tmp_path / "lock"
     first, second, third = Lock(path), Lock(path), Lock(path)
     first.take()
-    true_flock = slimnb.lock.fcntl.flock
+    true_flock = slimnb.io.lock.fcntl.flock
 
     def first_lets_go(descriptor: int, how: int) -> None:
-        monkeypatch.setattr(slimnb.lock.fcntl, "flock", true_flock)
+        monkeypatch.setattr(slimnb.io.lock.fcntl, "flock", true_flock)
         first.release()  # between the second's opening of the file and its locking it
         true_flock(descriptor, how)
 
-    monkeypatch.setattr(slimnb.lock.fcntl, "flock", first_lets_go)
+    monkeypatch.setattr(slimnb.io.lock.fcntl, "flock", first_lets_go)
     second.take()
-    monkeypatch.setattr(slimnb.lock, "PATIENCE", 0.05)
+    monkeypatch.setattr(slimnb.io.lock, "PATIENCE", 0.05)
     with pytest.raises(LockedError):
         third.take()
 
@@ -136,7 +136,7 @@ def test_a_file_system_without_locks_goes_without(tmp_path: Path, monkeypatch: p
     def none_here(*_: object) -> None:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(slimnb.lock.fcntl, "flock", none_here)
+    monkeypatch.setattr(slimnb.io.lock.fcntl, "flock", none_here)
     folder = RunFolder.create(tmp_path, "study", CONFIG)
     assert RunFolder.read(folder.path).record.status == "running"
     folder.finish("completed")
@@ -173,7 +173,7 @@ def test_a_clock_that_is_set_back_gives_no_run_that_ended_before_it_began(
 
 def test_what_a_killed_process_left_half_written_is_removed_by_the_next_that_writes(tmp_path: Path) -> None:
     kill = "import os; os.kill(os.getpid(), 9)"
-    code = f"import sys, pathlib; from slimnb.files import atomic_path\nwith atomic_path(pathlib.Path(sys.argv[1])) as p: p.mkdir(); (p / 'part').write_text('half'); {kill}"  # noqa: E501
+    code = f"import sys, pathlib; from slimnb.io.files import atomic_path\nwith atomic_path(pathlib.Path(sys.argv[1])) as p: p.mkdir(); (p / 'part').write_text('half'); {kill}"  # noqa: E501
     target = tmp_path / "a[b]"
     for name in (target, tmp_path / "other"):
         subprocess.run([sys.executable, "-c", code, str(name)], check=False)

@@ -11,16 +11,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from slimnb.architecture import Architecture, architecture_of, read_architecture
-from slimnb.attention import use_grouped_attention
+from slimnb.compute.attention import use_grouped_attention
+from slimnb.compute.head import _after_head
+from slimnb.compute.packing import causal_row, collate
 from slimnb.config import FourBit, Lora
 from slimnb.errors import SlimnbError
-from slimnb.head import _after_head
-from slimnb.memory import Setup, largest_micro_batch, largest_rank, parse_memory, predict
-from slimnb.models import LoadedModel, add_lora, load_model, parameter_counts, weights_bytes
-from slimnb.packing import causal_row, collate
-from slimnb.rehearsal import Storages, _step, rehearse
-from slimnb.replay import COPY, GRADIENT, MARK, PLAIN, Log, Rehearsal, replay
+from slimnb.models.load import LoadedModel, add_lora, load_model, parameter_counts, weights_bytes
+from slimnb.planning.architecture import Architecture, architecture_of, read_architecture
+from slimnb.planning.memory import Setup, largest_micro_batch, largest_rank, parse_memory, predict
+from slimnb.planning.rehearsal import Storages, _step, rehearse
+from slimnb.planning.replay import COPY, GRADIENT, MARK, PLAIN, Log, Rehearsal, replay
 from tests.families import CONFIGS, family
 
 TRANSFORMERS = [name for name in CONFIGS if name != "mamba"]
@@ -152,7 +152,7 @@ def test_checkpointing_keeps_a_layers_input_and_computes_the_rest_again() -> Non
 
 
 def test_gradients_wait_for_a_steps_other_micro_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slimnb.memory.TOKEN_BUDGET", {"cpu": 128})
+    monkeypatch.setattr("slimnb.planning.memory.TOKEN_BUDGET", {"cpu": 128})
     alone, more = (Setup("full", batch_size=size, length=64) for size in (2, 4))
     assert (alone.rows, more.rows, alone.accumulates, more.accumulates) == (2, 2, False, True)
     assert item(llama(), alone, "gradients") < item(llama(), more, "gradients") == 4 * llama().parameters
@@ -240,7 +240,7 @@ def test_the_largest_micro_batch_and_rank_just_fit(monkeypatch: pytest.MonkeyPat
     rows, part = divmod(tokens, 32)
     assert part == 0 and rows > 8
     for more, fits in ((0, True), (1, False)):
-        monkeypatch.setattr("slimnb.memory.TOKEN_BUDGET", {"cpu": 32 * (rows + more)})
+        monkeypatch.setattr("slimnb.planning.memory.TOKEN_BUDGET", {"cpu": 32 * (rows + more)})
         assert (predict(wide, replace(setup, batch_size=1000)).peak <= memory) == fits
     assert largest_micro_batch(llama(), setup, 1000) == 0
     assert largest_rank(llama(), setup, 1000) == 0

@@ -14,20 +14,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from slimnb.comparison import compare
+from slimnb.analysis.comparison import compare
 from slimnb.config import FourBit, make_run_config
 from slimnb.errors import SlimnbError
 from slimnb.experiment import run
-from slimnb.merge import ORIGIN_FILE, lineage, merge_run, origin
-from slimnb.models import get_model, load_adapter, load_model, weights_sha256
-from slimnb.runs import RunFolder
+from slimnb.models.load import get_model, load_adapter, load_model, weights_sha256
+from slimnb.models.merge import ORIGIN_FILE, lineage, merge_run, origin
+from slimnb.store.runs import RunFolder
 from tests.families import family
 
 Run = Callable[..., RunFolder]
 Merged = Callable[..., Path]
 IDS = torch.arange(3, 250)[None]
 ADAPTED = pytest.mark.parametrize("method", ["lora", "qlora"])
-# peft 0.21 asks transformers 5 by the old name; slimnb.quiet hides it from people.
+# peft 0.21 asks transformers 5 by the old name; slimnb.machine.quiet hides it from people.
 PEFT_NOISE = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 FORMS = pytest.mark.parametrize("to", ["16bit", "4bit"])
 

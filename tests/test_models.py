@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from slimnb import offline_models
+from slimnb.compute.tokens import encode, encode_pair
 from slimnb.config import FourBit, Lora
 from slimnb.errors import SlimnbError
-from slimnb.models import (
+from slimnb.models.load import (
     LoadedModel,
     add_lora,
     get_model,
@@ -24,8 +24,8 @@ from slimnb.models import (
     weights_bytes,
     weights_sha256,
 )
-from slimnb.offline_models import GGUF_FILE, GGUF_SHA256, OFFLINE_MODELS
-from slimnb.tokens import encode, encode_pair
+from slimnb.models.load import offline as offline_models
+from slimnb.models.offline import GGUF_FILE, GGUF_SHA256, OFFLINE_MODELS
 
 
 def test_an_offline_model_is_made_once(tiny: LoadedModel) -> None:

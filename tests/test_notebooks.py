@@ -14,8 +14,8 @@ import pytest
 from notebooks.build import HERE, PLOTLY, SOURCES, execute
 from slimnb import workshop
 from slimnb.errors import SlimnbError
-from slimnb.grid import load_study
-from slimnb.models import home
+from slimnb.models.load import home
+from slimnb.study.grid import load_study
 
 NAMES = [path.relative_to(HERE).as_posix().removesuffix(".py") for path in SOURCES]
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")

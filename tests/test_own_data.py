@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slimnb.data.own_data import read_own_data
 from slimnb.errors import SlimnbError
-from slimnb.own_data import read_own_data
-from slimnb.training_sets import Example, load_training_set
+from slimnb.training.training_sets import Example, load_training_set
 
 WriteRows = Callable[[Path, list[Any]], Path]
 

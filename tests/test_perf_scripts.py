@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from slimnb.documents import read_json
-from slimnb.train import Step
+from slimnb.io.documents import read_json
+from slimnb.training.loop import Step
 from tests.perf import gpu_check, training
 
 
@@ -68,7 +68,7 @@ def test_a_measurement_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch,
 
     monkeypatch.setattr(training, "RESULT", tmp_path / "training.json")
     monkeypatch.setattr(training, "CASES", {"first": case("first"), "second": case("second", fails=True)})
-    monkeypatch.setattr("slimnb.environment.describe", lambda: {"git": {"commit": "this", "dirty": False}})
+    monkeypatch.setattr("slimnb.machine.environment.describe", lambda: {"git": {"commit": "this", "dirty": False}})
     monkeypatch.setattr("tests.perf.training.version", lambda package: "1")  # TRL is not there in most environments
     monkeypatch.setattr("sys.argv", ["training"])
     with pytest.raises(SystemExit, match="killed"):

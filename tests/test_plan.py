@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from slimnb.architecture import Architecture, read_architecture
 from slimnb.errors import SlimnbError
-from slimnb.memory import Setup, predict
-from slimnb.models import LoadedModel
-from slimnb.plan import CARDS, advise, all_methods, cards_table, command, make_plan, plan_lines, plan_table
-from slimnb.probe import Rate, Work, count_work, made_up_row, measure_rate, try_rate
-from slimnb.train import tokenize
-from slimnb.training_sets import TRAINING_SETS
+from slimnb.models.load import LoadedModel
+from slimnb.planning.architecture import Architecture, read_architecture
+from slimnb.planning.memory import Setup, predict
+from slimnb.planning.plan import CARDS, advise, all_methods, cards_table, command, make_plan, plan_lines, plan_table
+from slimnb.planning.probe import Rate, Work, count_work, made_up_row, measure_rate, try_rate
+from slimnb.training.loop import tokenize
+from slimnb.training.training_sets import TRAINING_SETS
 from tests.conftest import Slimnb
 from tests.families import CONFIGS
 
@@ -195,7 +195,7 @@ def test_all_methods_as_json_and_as_a_table(plan: Slimnb) -> None:
 
 
 def test_the_time_of_a_training_set_is_measured_on_request(plan: Slimnb, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slimnb.probe.SECONDS", 0.1)
+    monkeypatch.setattr("slimnb.planning.probe.SECONDS", 0.1)
     given = ("--model", "tiny", "--rows", "10", "--tokens-per-row", "32", "--probe", "--length", "64", "--json")
     document = json.loads(plan(*given)[1])
     assert document["rate"]["tokens_per_second"] > 0

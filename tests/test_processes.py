@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from slimnb.runs import RunFolder, scan
+from slimnb.store.runs import RunFolder, scan
 
 WORDS = ["run", "--model", "tiny", "--dtype", "float32", "--method", "lora", "--train-on", "workshop_math",
          "--train-limit", "20", "--steps", "6", "--batch-size", "5", "--validation", "0.2", "--checkpoint-steps", "2",

@@ -100,7 +100,8 @@ def test_no_source_file_is_too_long_to_read(path: Path) -> None:
 def test_importing_slimnb_and_what_the_dashboard_stands_on_imports_no_torch() -> None:
     code = (
         "import sys, slimnb; light = sorted(sys.modules)\n"
-        "import slimnb.config, slimnb.runs, slimnb.stats, slimnb.comparison, slimnb.tables, slimnb.data\n"
+        "import slimnb.config, slimnb.store.runs, slimnb.stats, slimnb.analysis.comparison, slimnb.data.load\n"
+        "import slimnb.analysis.tables\n"
         "assert 'pandas' not in light and 'pydantic' not in light\n"
         "print([name for name in ('torch', 'transformers', 'peft', 'datasets') if name in sys.modules])"
     )

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from slimnb.errors import SlimnbError
-from slimnb.grid import load_study
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from slimnb.study import cells, run_study
+from slimnb.study.grid import load_study
 from tests.test_study import assert_same_items, study
 
 ROOT = Path(__file__).resolve().parents[1]

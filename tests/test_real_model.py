@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from slimnb.benchmarks import get_benchmark
-from slimnb.evaluate import evaluate
-from slimnb.models import load_model
+from slimnb.evaluation.evaluate import evaluate
+from slimnb.models.load import load_model
 
 DATA = Path(os.environ.get("SLIMNB_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from slimnb.retention import retention
+from slimnb.analysis.retention import retention
 from slimnb.stats import wilson
-from slimnb.training_sets import made_for
+from slimnb.training.training_sets import made_for
 from tests.conftest import MakeRun
 
 BASE = (True,) * 60 + (False,) * 40

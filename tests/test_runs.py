@@ -15,8 +15,8 @@ import pytest
 
 from slimnb.config import make_run_config
 from slimnb.errors import SlimnbError
-from slimnb.records import SCHEMA_VERSION, BenchmarkResult, Score
-from slimnb.runs import RunFolder, find, scan
+from slimnb.store.records import SCHEMA_VERSION, BenchmarkResult, Score
+from slimnb.store.runs import RunFolder, find, scan
 
 MakeRun = Callable[..., RunFolder]
 

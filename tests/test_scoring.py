@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from slimnb.attention import use_grouped_attention
 from slimnb.benchmarks import ChoiceItem
-from slimnb.models import LoadedModel
-from slimnb.scoring import SHORTEST_PREFIX, packs, score_choices, share_prefixes
+from slimnb.compute.attention import use_grouped_attention
+from slimnb.evaluation.scoring import SHORTEST_PREFIX, packs, score_choices, share_prefixes
+from slimnb.models.load import LoadedModel
 from tests.families import CONFIGS, family
 
 EXAMPLES = "Question: what is one plus one?\nAnswer: two\n\n"
@@ -72,9 +72,9 @@ def test_progress_counts_every_item_once(tiny: LoadedModel) -> None:
 
 
 def test_items_with_the_same_examples_share_one_prefix(tiny: LoadedModel) -> None:
-    from slimnb.packing import STEM
-    from slimnb.scoring import pack
-    from slimnb.tokens import encode_pair
+    from slimnb.compute.packing import STEM
+    from slimnb.compute.tokens import encode_pair
+    from slimnb.evaluation.scoring import pack
 
     asked = [*items(EXAMPLES), *items("Something else altogether comes first here. ")]
     encoded = [[encode_pair(tiny.tokenizer, i.prompt, f" {c}") for c in i.choices] for i in asked]

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from slimnb.errors import SlimnbError
-from slimnb.models import get_model, load_model
+from slimnb.models.load import get_model, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted([*(ROOT / "slimnb").rglob("*.py"), *(ROOT / "dashboard").rglob("*.py")])

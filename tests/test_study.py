@@ -11,11 +11,11 @@ import pytest
 
 import slimnb.experiment
 import slimnb.study.work
-from slimnb.environment import JOBS
 from slimnb.errors import SlimnbError
-from slimnb.grid import StudyConfig, load_study
-from slimnb.runs import RunFolder
+from slimnb.machine.environment import JOBS
+from slimnb.store.runs import RunFolder
 from slimnb.study import Cell, cells, run_study
+from slimnb.study.grid import StudyConfig, load_study
 from slimnb.study.local import Local, shares
 from tests import study_stub
 from tests.conftest import Slimnb

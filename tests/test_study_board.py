@@ -13,8 +13,8 @@ from rich.console import Console
 import slimnb.study.board
 import slimnb.study.work
 from slimnb.config import RunConfig, make_run_config
-from slimnb.progress import Standing, progress_bar, read_standing, reported_to
-from slimnb.runs import RunFolder
+from slimnb.machine.progress import Standing, progress_bar, read_standing, reported_to
+from slimnb.store.runs import RunFolder
 from slimnb.study import Cell, run_study
 from slimnb.study.board import PROGRESS_FILE, Board
 from slimnb.study.state import look

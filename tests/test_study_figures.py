@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from slimnb.alignment import read_alignment
+from slimnb.analysis.gains import alignment_frame, gains_frame, plane_frame
 from slimnb.anatomy import anatomy_frame
 from slimnb.errors import SlimnbError
 from slimnb.figures import (
@@ -23,8 +24,7 @@ from slimnb.figures import (
     retention_plane,
     spectra,
 )
-from slimnb.gains import alignment_frame, gains_frame, plane_frame
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from tests.browser.invented import BENCHMARKS, invented_study
 from tests.conftest import MakeRun
 

@@ -13,9 +13,9 @@ import psutil
 import pytest
 import yaml
 
-from slimnb.grid import load_study
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from slimnb.study import cells
+from slimnb.study.grid import load_study
 from tests import study_stub
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from slimnb.records import Costs
-from slimnb.runs import BrokenRun, RunFolder
-from slimnb.tables import duration, gigabytes, results_table, runs_table, study_table
+from slimnb.analysis.tables import duration, gigabytes, results_table, runs_table, study_table
+from slimnb.store.records import Costs
+from slimnb.store.runs import BrokenRun, RunFolder
 
 MakeRun = Callable[..., RunFolder]
 

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-import slimnb.train
+import slimnb.training.loop
 from slimnb.config import FourBit, Lora, Training
 from slimnb.errors import SlimnbError
-from slimnb.models import LoadedModel, add_lora, load_model
-from slimnb.train import Step, tokenize, train
-from slimnb.training_sets import Example
+from slimnb.models.load import LoadedModel, add_lora, load_model
+from slimnb.training.loop import Step, tokenize, train
+from slimnb.training.training_sets import Example
 
 EXAMPLES = [
     Example(f"Question: {'very ' * (i % 5)}{i} and {i}?\nAnswer:", f" {2 * i}, {'indeed ' * (i % 3)}")
@@ -59,7 +59,7 @@ def test_the_first_loss_is_transformers_own_over_the_same_labels(tiny: LoadedMod
 @pytest.mark.parametrize("budget", [1, 100, 300])
 def test_micro_batches_change_nothing(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = losses(lora_model(), settings())
-    monkeypatch.setitem(slimnb.train.TOKEN_BUDGET, "cpu", budget)
+    monkeypatch.setitem(slimnb.training.loop.TOKEN_BUDGET, "cpu", budget)
     assert losses(lora_model(), settings()) == pytest.approx(expected, abs=1e-4)
 
 

@@ -10,17 +10,16 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-import slimnb.epochs
-import slimnb.train
+from slimnb.compute.tokens import Encoded
 from slimnb.config import FourBit, Lora, Training, make_run_config
-from slimnb.epochs import step_count
 from slimnb.errors import SlimnbError
 from slimnb.experiment import run
-from slimnb.models import LoadedModel, add_lora, get_model, load_model
-from slimnb.quiet import known_noise_hidden
-from slimnb.tokens import Encoded
-from slimnb.train import Step, mean_loss, tokenize, train
-from slimnb.training_sets import Example
+from slimnb.machine.quiet import known_noise_hidden
+from slimnb.models.load import LoadedModel, add_lora, get_model, load_model
+from slimnb.training import epochs, loop
+from slimnb.training.epochs import step_count
+from slimnb.training.loop import Step, mean_loss, tokenize, train
+from slimnb.training.training_sets import Example
 
 EXAMPLES = [Example(f"Question: {'so ' * (i % 4)}{i} and {i}?\nAnswer:", f" {2 * i}") for i in range(24)]
 
@@ -47,7 +46,7 @@ def plain_losses(training: Training) -> list[float]:
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.0)
     found = []
     loaded.model.set_attn_implementation("eager")
-    batches = slimnb.epochs.batches(sequences, training.batch_size, training.steps or 0, 0)
+    batches = epochs.batches(sequences, training.batch_size, training.steps or 0, 0)
     for done, batch in enumerate(batches):
         longest = max(len(sequence.ids) for sequence in batch)
         ids = torch.zeros(len(batch), longest, dtype=torch.long)
@@ -58,7 +57,7 @@ def plain_losses(training: Training) -> list[float]:
             ids[row, :length], seen[row, :length] = torch.tensor(sequence.ids), 1
             labels[row, sequence.boundary : length] = torch.tensor(sequence.ids[sequence.boundary :])
         for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * slimnb.epochs.rate_factor(done, training.steps or 0, training)
+            group["lr"] = training.learning_rate * epochs.rate_factor(done, training.steps or 0, training)
         loss = loaded.model(input_ids=ids, attention_mask=seen, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, training.clip)
@@ -83,7 +82,7 @@ def test_gradient_checkpointing_changes_nothing() -> None:
 
 def test_memory_that_runs_out_halves_the_micro_batches_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [step.loss for step in steps_of(lora_model(), settings(steps=4))]
-    true_states, refused = slimnb.train.predicting_states, []
+    true_states, refused = loop.predicting_states, []
 
     def small_memory(model: Any, batch: Any) -> Any:
         if batch.ids.numel() > 100:
@@ -91,7 +90,7 @@ def test_memory_that_runs_out_halves_the_micro_batches_and_changes_nothing(monke
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
         return true_states(model, batch)
 
-    monkeypatch.setattr(slimnb.train, "predicting_states", small_memory)
+    monkeypatch.setattr(loop, "predicting_states", small_memory)
     assert [step.loss for step in steps_of(lora_model(), settings(steps=4))] == pytest.approx(expected, abs=1e-4)
     assert refused and max(refused) < 2 * 1024
 
@@ -104,14 +103,14 @@ def test_the_validation_loss_is_that_of_rows_never_trained_on() -> None:
     assert [step.step for step in measured] == list(range(2, 21, 2))
     assert sum(step.examples for step in found[:6]) == 18
     sequences = [tokenize(loaded.tokenizer, example) for example in EXAMPLES]
-    _, held_out = slimnb.epochs.hold_out(sequences, 0.25, 0)
+    _, held_out = epochs.hold_out(sequences, 0.25, 0)
     assert len(held_out) == 6
     assert measured[-1].validation_loss == pytest.approx(mean_loss(loaded, held_out, 1024), abs=1e-6)
 
 
 def test_training_stops_when_the_validation_loss_no_longer_falls(monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([3.0, 2.0, 2.5, 2.4, 1.0, 1.0])
-    monkeypatch.setattr(slimnb.train, "mean_loss", lambda *_: next(values))
+    monkeypatch.setattr(loop, "mean_loss", lambda *_: next(values))
     found = steps_of(lora_model(), settings(validation=0.2, patience=2))
     assert found[-1].step == 8
     assert found[-1].validation_loss == 2.4
@@ -119,7 +118,7 @@ def test_training_stops_when_the_validation_loss_no_longer_falls(monkeypatch: py
 
 def test_the_best_weights_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([3.0, 2.0, *[5.0] * 8])
-    monkeypatch.setattr(slimnb.train, "mean_loss", lambda *_: next(values))
+    monkeypatch.setattr(loop, "mean_loss", lambda *_: next(values))
     best = lora_model()
     steps_of(best, settings(validation=0.2, keep="best"))
     monkeypatch.undo()
@@ -198,7 +197,7 @@ def test_every_saved_adapter_loads_with_plain_peft_on_the_plain_base(options: di
         model = PeftModel.from_pretrained(base, str(folder.path / "adapter")).eval()
     scored = LoadedModel(model, load_model("tiny", "float32").tokenizer, "tiny", "")
     from slimnb.benchmarks import get_benchmark
-    from slimnb.evaluate import evaluate
+    from slimnb.evaluation.evaluate import evaluate
 
     benchmark = get_benchmark("workshop_cs")
     items, _ = evaluate(scored, benchmark, benchmark.load(None, None, 4))

@@ -8,7 +8,7 @@ import pytest
 
 from slimnb.benchmarks import get_benchmark
 from slimnb.errors import SlimnbError
-from slimnb.training_sets import TRAINING_SETS, Example, load_training_set, render
+from slimnb.training.training_sets import TRAINING_SETS, Example, load_training_set, render
 
 WriteRows = Callable[[Path, list[Any]], Path]
 

@@ -7,7 +7,7 @@ import pytest
 from slimnb import workshop
 from slimnb.alignment import read_alignment
 from slimnb.errors import SlimnbError
-from slimnb.grid import load_study
+from slimnb.study.grid import load_study
 from tests.conftest import MakeRun
 
 TINY = (

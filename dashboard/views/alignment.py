@@ -16,12 +16,12 @@ from dashboard.widgets import chart, clean, downloads, say, table
 from dashboard.wording import change_cell
 from slimnb.alignment import Alignment
 from slimnb.alignment.record import PREDICTORS
+from slimnb.analysis.gains import alignment_frame, plane_frame
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.figures import METHOD_STYLE, alignment_matrix, gains_matrix, retention_plane
 from slimnb.figures.alignment import fine_tunes
 from slimnb.figures.drawing import rows_of
-from slimnb.gains import alignment_frame, plane_frame
 
 MOST = 60
 """Fine-tunes of a study that are held against their base, the newest: more is no matrix to read."""

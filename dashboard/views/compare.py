@@ -13,8 +13,8 @@ from dashboard.saved import SavedRun
 from dashboard.store import the_runs
 from dashboard.widgets import chart, downloads, records, say, table, where_to_click
 from dashboard.wording import setting
-from slimnb.comparison import Comparison, config_difference
-from slimnb.exports import comparison_frame, comparison_record
+from slimnb.analysis.comparison import Comparison, config_difference
+from slimnb.analysis.exports import comparison_frame, comparison_record
 from slimnb.figures import comparisons_frame, differences, scores, scores_frame
 
 BEHIND = ("metric", "n", "seeds", "first %", "second %", "verdict")

@@ -16,10 +16,10 @@ from dashboard.saved import SavedRun
 from dashboard.store import the_runs
 from dashboard.widgets import clean, downloads, records, say, table
 from dashboard.wording import HOW_TO_READ
-from slimnb.drilldown import CHANGES, SIDES, item_detail
+from slimnb.analysis.drilldown import CHANGES, SIDES, item_detail
+from slimnb.analysis.guard import comparability
 from slimnb.errors import SlimnbError
-from slimnb.guard import comparability
-from slimnb.training_sets import made_for
+from slimnb.training.training_sets import made_for
 
 POINTS = 100.0  # confidences are shown in percent, their changes in points
 

@@ -19,7 +19,7 @@ from IPython.display import Markdown
 
 import slimnb
 from slimnb import workshop
-from slimnb.drilldown import drill_down
+from slimnb.analysis.drilldown import drill_down
 
 MODE = workshop.mode()
 runs = workshop.runs("replay")

@@ -21,7 +21,7 @@ from IPython.display import Markdown
 
 import slimnb
 from slimnb import workshop
-from slimnb.exports import to_markdown
+from slimnb.analysis.exports import to_markdown
 
 MODE = workshop.mode()
 base = slimnb.load_model("smollm2-135m", dtype="float32", device="cpu")

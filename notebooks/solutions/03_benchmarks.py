@@ -24,7 +24,7 @@ from scipy.stats import norm
 
 import slimnb
 from slimnb import workshop
-from slimnb.exports import to_markdown
+from slimnb.analysis.exports import to_markdown
 
 MODE = workshop.mode()
 runs = workshop.runs("replay", "base", "lora")

@@ -20,7 +20,7 @@ from IPython.display import Markdown
 
 import slimnb
 from slimnb import workshop
-from slimnb.exports import to_markdown
+from slimnb.analysis.exports import to_markdown
 
 MODE = workshop.mode()
 runs = workshop.runs(MODE, "base", "lora")

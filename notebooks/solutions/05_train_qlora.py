@@ -20,10 +20,10 @@ import pandas as pd
 from IPython.display import Markdown
 
 from slimnb import workshop
-from slimnb.architecture import of_fields
-from slimnb.exports import to_markdown
+from slimnb.analysis.exports import to_markdown
 from slimnb.figures import cost_frame
-from slimnb.memory import Setup, largest_micro_batch
+from slimnb.planning.architecture import of_fields
+from slimnb.planning.memory import Setup, largest_micro_batch
 
 MODE = workshop.mode()
 runs = workshop.runs("replay")  # the shipped ones, whatever the mode

@@ -26,7 +26,7 @@ from slimnb import workshop
 from slimnb.alignment import texts
 from slimnb.alignment.record import PREDICTORS
 from slimnb.alignment.sample import sample_benchmark, sample_training_set
-from slimnb.exports import to_markdown
+from slimnb.analysis.exports import to_markdown
 from slimnb.findings import prediction
 
 MODE = workshop.mode()

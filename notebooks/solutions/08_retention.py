@@ -20,8 +20,8 @@ from IPython.display import Markdown
 
 import slimnb
 from slimnb import workshop
-from slimnb.exports import to_markdown
-from slimnb.gains import gains_frame
+from slimnb.analysis.exports import to_markdown
+from slimnb.analysis.gains import gains_frame
 
 MODE = workshop.mode()
 study = workshop.study(MODE)

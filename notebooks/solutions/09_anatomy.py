@@ -22,8 +22,8 @@ import torch
 from IPython.display import Markdown
 
 from slimnb import workshop
+from slimnb.analysis.exports import to_markdown
 from slimnb.anatomy import anatomy_frame, spectrum
-from slimnb.exports import to_markdown
 
 MODE = workshop.mode()
 anatomies = workshop.anatomies(MODE)

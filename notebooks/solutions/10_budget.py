@@ -21,10 +21,10 @@ import psutil
 from IPython.display import Markdown
 
 from slimnb import workshop
-from slimnb.architecture import Architecture, of_fields, read_architecture
-from slimnb.exports import to_markdown
-from slimnb.memory import Setup, predict
-from slimnb.plan import recommended
+from slimnb.analysis.exports import to_markdown
+from slimnb.planning.architecture import Architecture, of_fields, read_architecture
+from slimnb.planning.memory import Setup, predict
+from slimnb.planning.plan import recommended
 
 MODE = workshop.mode()
 

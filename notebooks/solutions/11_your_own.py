@@ -24,9 +24,9 @@ from IPython.display import Markdown
 
 import slimnb
 from slimnb import workshop
-from slimnb.data_check import check_data
-from slimnb.models import load_tokenizer
-from slimnb.own_data import read_own_data
+from slimnb.data.own_data import read_own_data
+from slimnb.models.load import load_tokenizer
+from slimnb.training.data_check import check_data
 
 MODE = workshop.mode()
 NUMBERS, THINGS = ("one", "two", "three"), ("tea", "coffee", "juice", "bun", "soup", "salad")

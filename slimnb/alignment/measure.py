@@ -9,13 +9,13 @@ from pathlib import Path
 from slimnb.alignment import rehearsal, states, texts
 from slimnb.alignment.record import PREDICTORS, Alignment, Predictor
 from slimnb.alignment.sample import BenchmarkSample, TrainingSample, sample_benchmark, sample_training_set
+from slimnb.compute.tokens import Encoded, encode_pair
 from slimnb.config import Dtype, Lora, Training
 from slimnb.errors import SlimnbError
-from slimnb.models import LoadedModel, add_lora, get_model, load_model, weights_sha256
-from slimnb.progress import progress_bar
-from slimnb.tokens import Encoded, encode_pair
-from slimnb.train import tokenize
-from slimnb.training_sets import Example, render
+from slimnb.machine.progress import progress_bar
+from slimnb.models.load import LoadedModel, add_lora, get_model, load_model, weights_sha256
+from slimnb.training.loop import tokenize
+from slimnb.training.training_sets import Example, render
 
 ROWS = 32
 """Rows of each training set and items of each benchmark, unless the user says otherwise."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slimnb.documents import read_stored, validated
-from slimnb.files import write_json
-from slimnb.records import Record
+from slimnb.io.documents import read_stored, validated
+from slimnb.io.files import write_json
+from slimnb.store.records import Record
 
 SCHEMA_VERSION = 1
 FILE = "alignment.json"

@@ -12,12 +12,12 @@ import torch
 
 from slimnb.alignment.sample import BenchmarkSample
 from slimnb.alignment.states import Advance
-from slimnb.checkpoint import trainable
 from slimnb.config import LEARNING_RATES, Training
-from slimnb.models import LoadedModel
-from slimnb.scoring import score_choices
-from slimnb.train import train
-from slimnb.training_sets import Example
+from slimnb.evaluation.scoring import score_choices
+from slimnb.models.load import LoadedModel
+from slimnb.training.checkpoint import trainable
+from slimnb.training.loop import train
+from slimnb.training.training_sets import Example
 
 BATCH = 8
 

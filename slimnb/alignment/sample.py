@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from slimnb.alignment.record import Sample
 from slimnb.benchmarks import ChoiceItem, get_benchmark
-from slimnb.training_sets import TRAINING_SETS, Example, load_training_set
+from slimnb.training.training_sets import TRAINING_SETS, Example, load_training_set
 
 T = TypeVar("T")
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from slimnb.batches import find_budget, in_batches, worker_count
-from slimnb.budgets import TOKEN_BUDGET
-from slimnb.checkpoint import trainable
-from slimnb.head import backward_cross_entropy, predicting_states
-from slimnb.models import LoadedModel
-from slimnb.packing import causal_row, collate
-from slimnb.tokens import Encoded
-from slimnb.train import autocast, micro_batches
+from slimnb.compute.batches import find_budget, in_batches, worker_count
+from slimnb.compute.budgets import TOKEN_BUDGET
+from slimnb.compute.head import backward_cross_entropy, predicting_states
+from slimnb.compute.packing import causal_row, collate
+from slimnb.compute.tokens import Encoded
+from slimnb.models.load import LoadedModel
+from slimnb.training.checkpoint import trainable
+from slimnb.training.loop import autocast, micro_batches
 
 Advance = Callable[[int], None]
 

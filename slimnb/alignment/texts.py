@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
-from slimnb.training_sets import Example
+from slimnb.training.training_sets import Example
 
 EVERYWHERE = 0.9
 """Share of a set's rows from which a word counts as its form, as in "Below is an instruction that describes ..."."""

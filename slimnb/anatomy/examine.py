@@ -29,9 +29,9 @@ from slimnb.anatomy.spectrum import (
 from slimnb.anatomy.update import Update, open_updates
 from slimnb.config import Lora
 from slimnb.errors import SlimnbError
-from slimnb.files import write_json
-from slimnb.progress import progress_bar
-from slimnb.runs import RunFolder
+from slimnb.io.files import write_json
+from slimnb.machine.progress import progress_bar
+from slimnb.store.runs import RunFolder
 
 
 def anatomy_of(folder: RunFolder, *, intruders: bool = True, again: bool = False) -> Anatomy:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from slimnb.analysis.frames import identity
 from slimnb.anatomy.record import FORMATS, Anatomy, read_anatomy
-from slimnb.frames import identity
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 
 
 def anatomy_frame(runs: Sequence[RunFolder], anatomies: Sequence[Anatomy | None] | None = None) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from slimnb.anatomy.record import FORMATS, Format
 from slimnb.errors import SlimnbError
-from slimnb.models import require_four_bit
+from slimnb.models.load import require_four_bit
 
 BLOCK = 64
 

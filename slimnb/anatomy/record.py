@@ -8,9 +8,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from slimnb.documents import read_stored, validated
 from slimnb.errors import SlimnbError
-from slimnb.records import Record
+from slimnb.io.documents import read_stored, validated
+from slimnb.store.records import Record
 
 SCHEMA_VERSION = 1
 FILE = "anatomy.json"

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from slimnb.anatomy.spectrum import Svd, svd, svd_of_product
-from slimnb.documents import read_json
 from slimnb.errors import SlimnbError
-from slimnb.models import get_model, weights_sha256
-from slimnb.runs import RunFolder
-from slimnb.weights import Weights
+from slimnb.io.documents import read_json
+from slimnb.models.load import get_model, weights_sha256
+from slimnb.models.weights import Weights
+from slimnb.store.runs import RunFolder
 
 ADAPTER_KEY = re.compile(r"base_model\.model\.(.+)\.lora_(?:embedding_)?A(?:\.weight)?")
 LAYER = re.compile(r"\.(\d+)\.")

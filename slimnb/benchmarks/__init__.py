@@ -6,7 +6,7 @@ from slimnb.benchmarks.benchmark import Benchmark, ChoiceItem, OpenItem, Questio
 from slimnb.benchmarks.gsm8k import Gsm8k
 from slimnb.benchmarks.hellaswag import Hellaswag
 from slimnb.benchmarks.mmlu_cs import MmluCs, MmluCsLetters, WorkshopCs
-from slimnb.data import MMLU_CS_SUBJECTS
+from slimnb.data.load import MMLU_CS_SUBJECTS
 from slimnb.errors import SlimnbError
 
 _MMLU_CS = tuple(f"mmlu/{subject}" for subject in MMLU_CS_SUBJECTS)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from slimnb.data import load_rows
+from slimnb.compute.tokens import as_chat
+from slimnb.data.load import load_rows
 from slimnb.errors import SlimnbError
-from slimnb.tokens import as_chat
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from slimnb.benchmarks.benchmark import Benchmark, OpenItem
-from slimnb.rows import Gsm8kRow
+from slimnb.data.rows import Gsm8kRow
 
 STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")
 FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")

@@ -10,7 +10,7 @@ import re
 from typing import ClassVar
 
 from slimnb.benchmarks.benchmark import Benchmark, ChoiceItem, chance_of
-from slimnb.rows import HellaswagRow
+from slimnb.data.rows import HellaswagRow
 
 
 def clean(text: str) -> str:

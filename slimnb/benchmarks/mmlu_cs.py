@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from slimnb.benchmarks.benchmark import Benchmark, ChoiceItem, chance_of, subject_of
-from slimnb.rows import MmluRow
+from slimnb.data.rows import MmluRow
 
 LETTERS = "ABCDEFGHIJ"
 

@@ -44,17 +44,17 @@ def advise(
 
     It says what the evidence does not cover.
     """
-    from slimnb.advise import advise as advised
-    from slimnb.advise import near_by_words
-    from slimnb.architecture import read_architecture
     from slimnb.cli.plan import device_here, free_memory
-    from slimnb.data import data_directory
+    from slimnb.data.load import data_directory
     from slimnb.errors import SlimnbError
-    from slimnb.memory import Setup, parse_memory
-    from slimnb.places import SHIPPED
-    from slimnb.plan import make_plan, recommended
-    from slimnb.probe import count_work, try_rate
-    from slimnb.runs import scan_study
+    from slimnb.io.places import SHIPPED
+    from slimnb.planning.advise import advise as advised
+    from slimnb.planning.advise import near_by_words
+    from slimnb.planning.architecture import read_architecture
+    from slimnb.planning.memory import Setup, parse_memory
+    from slimnb.planning.plan import make_plan, recommended
+    from slimnb.planning.probe import count_work, try_rate
+    from slimnb.store.runs import scan_study
 
     asked, place, mapped = names(benchmarks), data_directory(data), column_names(columns) or None
     device: Any = device_here()

@@ -36,7 +36,7 @@ def alignment(
     from slimnb.alignment.measure import align
     from slimnb.alignment.record import PREDICTORS, write_alignment
     from slimnb.alignment.table import alignment_tables
-    from slimnb.data import data_directory
+    from slimnb.data.load import data_directory
 
     found = align(
         model, names(train_on), names(benchmarks), data=data_directory(data), rows=rows, shots=shots, seed=seed,

@@ -27,7 +27,7 @@ def anatomy(
 
     from slimnb.anatomy.examine import anatomy_of, compare_updates
     from slimnb.anatomy.report import findings, notes, overlap_finding, overlap_table, summary, tables
-    from slimnb.runs import find
+    from slimnb.store.runs import find
 
     folders = list({(folder := find(runs, name)).path.resolve(): folder for name in run}.values())
     found = [anatomy_of(folder, intruders=intruders, again=again) for folder in folders]

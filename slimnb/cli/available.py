@@ -13,8 +13,8 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     """List the models that work without the Hub."""
     if context.invoked_subcommand is not None:
         return
-    from slimnb.models import home
-    from slimnb.offline_models import OFFLINE_MODELS
+    from slimnb.models.load import home
+    from slimnb.models.offline import OFFLINE_MODELS
 
     rows = [
         {"name": m.name, "title": m.title, "parameters": m.parameters, "licence": m.licence, "source": m.source,
@@ -28,7 +28,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 @models_app.command("get")
 def models_get(name: str, as_json: Json = False) -> None:
     """Prepare or download a model and print where it is."""
-    from slimnb.models import get_model, weights_sha256
+    from slimnb.models.load import get_model, weights_sha256
 
     place = get_model(name)
     if as_json:
@@ -39,8 +39,8 @@ def models_get(name: str, as_json: Json = False) -> None:
 
 def doctor(data: DataDir = None) -> None:
     """Check versions, device, memory, model, data and Hub; exit status 1 when the demo could not run."""
-    from slimnb.data import data_directory
-    from slimnb.doctor import examine
+    from slimnb.data.load import data_directory
+    from slimnb.planning.doctor import examine
 
     findings = []
     for finding in examine(data_directory(data)):

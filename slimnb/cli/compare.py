@@ -28,11 +28,11 @@ def compare(
 
     Exit status 1 when a pair may not be compared.
     """
-    from slimnb.comparison import compare_all
-    from slimnb.exports import comparison_frame, comparison_record, to_latex, to_markdown
-    from slimnb.guard import config_difference, costs_differ_in
-    from slimnb.runs import find
-    from slimnb.tables import comparison_tables
+    from slimnb.analysis.comparison import compare_all
+    from slimnb.analysis.exports import comparison_frame, comparison_record, to_latex, to_markdown
+    from slimnb.analysis.guard import config_difference, costs_differ_in
+    from slimnb.analysis.tables import comparison_tables
+    from slimnb.store.runs import find
 
     if len(run) < 2:
         raise typer.BadParameter("name at least two runs")
@@ -93,9 +93,9 @@ def items(
     as_json: Json = False,
 ) -> None:
     """Show the items that two runs answer differently, with their text where the data set is present."""
-    from slimnb.data import data_directory
-    from slimnb.drilldown import drill_down
-    from slimnb.runs import find
+    from slimnb.analysis.drilldown import drill_down
+    from slimnb.data.load import data_directory
+    from slimnb.store.runs import find
 
     one, two = find(runs, first), find(runs, second)
     names = [benchmark] if benchmark else [name for name in one.record.scores if name in two.record.scores]

@@ -10,7 +10,7 @@ from slimnb.cli.options import ChatTemplate, DataDir, Json, column_names
 from slimnb.cli.output import print_json, print_rows, print_table
 
 if TYPE_CHECKING:
-    from slimnb.data_check import DataCheck, Token
+    from slimnb.training.data_check import DataCheck, Token
 
 data_app = typer.Typer(help="Data sets that are available; `check` looks at one of your own.",
                        invoke_without_command=True)  # fmt: skip
@@ -27,8 +27,8 @@ def list_data(context: typer.Context, data: DataDir = None, as_json: Json = Fals
     if context.invoked_subcommand is not None:
         return
     from slimnb.benchmarks import BENCHMARKS
-    from slimnb.data import DATA_SETS, availability, data_directory
-    from slimnb.training_sets import TRAINING_SETS
+    from slimnb.data.load import DATA_SETS, availability, data_directory
+    from slimnb.training.training_sets import TRAINING_SETS
 
     directory = data_directory(data)
     rows = []
@@ -54,12 +54,12 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Show a file of own data as training will read it, and every bad row; exit status 1 where there is one."""
-    from slimnb.own_data import read_own_data
+    from slimnb.data.own_data import read_own_data
 
     data = read_own_data(file, column_names(columns))  # what is wrong with the file is told before torch is loaded
-    from slimnb.data_check import check_data
-    from slimnb.models import load_tokenizer
-    from slimnb.progress import progress_bar
+    from slimnb.machine.progress import progress_bar
+    from slimnb.models.load import load_tokenizer
+    from slimnb.training.data_check import check_data
 
     tokenizer = load_tokenizer(model)
     with progress_bar(f"{file.name}: reading", len(data.rows)) as advance:
@@ -73,7 +73,7 @@ def check(
 
 
 def _print(found: "DataCheck", model: str) -> None:
-    from slimnb.own_data import told
+    from slimnb.data.own_data import told
 
     line = "row" if found.path.lower().endswith(".parquet") else "line"
     lengths = found.lengths

@@ -27,8 +27,8 @@ def import_lm_eval(
     as_json: Json = False,
 ) -> None:
     """Import what lm-evaluation-harness wrote with --log_samples, item by item."""
+    from slimnb.analysis.tables import results_table
     from slimnb.interop.lm_eval import import_results
-    from slimnb.tables import results_table
 
     folders = import_results(path, runs, name, model, originals=not no_originals)
     left_out = [folder.environment()["lm_eval"]["left_out"] for folder in folders]
@@ -57,8 +57,8 @@ def export_lm_eval(
     data: DataDir = None,
 ) -> None:
     """Write a run in lm-evaluation-harness's layout; with the benchmarks' texts where --data has them."""
-    from slimnb.data import data_directory
+    from slimnb.data.load import data_directory
     from slimnb.interop.lm_eval_export import export_run
-    from slimnb.runs import find
+    from slimnb.store.runs import find
 
     print(export_run(find(runs, run), out, data_directory(data)))

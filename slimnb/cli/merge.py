@@ -26,8 +26,8 @@ def merge(
     as_json: Json = False,
 ) -> None:
     """Merge a run's adapter into its base's weights and write a plain transformers model."""
-    from slimnb.merge import merge_run, origin
-    from slimnb.runs import find
+    from slimnb.models.merge import merge_run, origin
+    from slimnb.store.runs import find
 
     folder = find(runs, run)
     place = merge_run(folder, to, out)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from slimnb.places import DEFAULT_RUNS
+from slimnb.io.places import DEFAULT_RUNS
 
 # Not imported from slimnb.config, whose pydantic would slow `slimnb --help` down.
 MethodName = Literal["base", "lora", "qlora", "full"]

@@ -50,12 +50,12 @@ def plan(
         raise typer.BadParameter("give --rows and --tokens-per-row together")
     if train_on is not None and rows is not None:
         raise typer.BadParameter("give --train-on, or --rows and --tokens-per-row, not both")
-    from slimnb.memory import Setup, parse_memory
+    from slimnb.planning.memory import Setup, parse_memory
 
     there_is = parse_memory(memory) if memory else None
-    from slimnb import plan as planning
-    from slimnb.architecture import read_architecture
-    from slimnb.data import data_directory
+    from slimnb.data.load import data_directory
+    from slimnb.planning import plan as planning
+    from slimnb.planning.architecture import read_architecture
 
     chosen: Any = device or ("cuda" if every_method else device_here())
     setup = Setup(method, rank, batch_size, length, optimizer, checkpointing, chosen)
@@ -71,12 +71,12 @@ def plan(
     if rows is not None and tokens_per_row is not None:
         work = planning.Work(rows, tokens_per_row, epochs)
     elif train_on is not None:
-        from slimnb.probe import count_work
+        from slimnb.planning.probe import count_work
 
         work = count_work(model, train_on, data_directory(data), length, epochs)
     rate, no_rate = None, "no rate was measured: add --probe"
     if probe:
-        from slimnb.probe import try_rate
+        from slimnb.planning.probe import try_rate
 
         rate, no_rate = try_rate(model, setup, device_here(), round(work.tokens_per_row) if work else length)
     made = planning.make_plan(architecture, setup, there_is or free_memory(chosen), work, rate, no_rate)

@@ -18,7 +18,7 @@ def report(
     """Hold the paper's claims against a study's runs: a page in Markdown, written from the run folders alone."""
     from slimnb.findings import report as written
     from slimnb.findings import write_report
-    from slimnb.grid import load_study
+    from slimnb.study.grid import load_study
 
     text = written(study, load_study(plan) if plan else None)
     if out is None:

@@ -99,8 +99,8 @@ def run(
     A run that was interrupted goes on where it stopped: give the same command again.
     """
     from slimnb.config import load_run_config, make_run_config
-    from slimnb.data import data_directory
-    from slimnb.runs import RunFolder
+    from slimnb.data.load import data_directory
+    from slimnb.store.runs import RunFolder
 
     if config is not None:
         chosen = load_run_config(config)
@@ -131,7 +131,7 @@ def run(
     if as_json:
         print_json(run_summary(folder))
     elif not quiet:
-        from slimnb.tables import study_table
+        from slimnb.analysis.tables import study_table
 
         print_table(study_table([folder], str(place)))
 
@@ -153,7 +153,7 @@ def evaluate(
 ) -> None:
     """Score a model, without making a run folder."""
     from slimnb.benchmarks import get_benchmark
-    from slimnb.data import data_directory
+    from slimnb.data.load import data_directory
 
     directory = data_directory(data)
     asked = [(name, get_benchmark(name).load(directory, shots, limit)) for name in names(benchmarks)]
@@ -162,13 +162,13 @@ def evaluate(
 
     import pandas as pd
 
-    from slimnb.environment import describe
-    from slimnb.evaluate import evaluate as score
-    from slimnb.models import load_adapter, load_model
-    from slimnb.noise import measure_noise
-    from slimnb.progress import progress_bar
-    from slimnb.runs import write_parquet
-    from slimnb.tables import noise_table, results_table
+    from slimnb.analysis.tables import noise_table, results_table
+    from slimnb.evaluation.evaluate import evaluate as score
+    from slimnb.evaluation.noise import measure_noise
+    from slimnb.machine.environment import describe
+    from slimnb.machine.progress import progress_bar
+    from slimnb.models.load import load_adapter, load_model
+    from slimnb.store.runs import write_parquet
 
     loaded = load_model(model, dtype)
     if adapter is not None:

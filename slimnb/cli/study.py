@@ -13,7 +13,7 @@ from slimnb.errors import SlimnbError
 
 if TYPE_CHECKING:
     from slimnb.config import RunConfig
-    from slimnb.runs import RunFolder
+    from slimnb.store.runs import RunFolder
     from slimnb.study.engine import Executor
 
 ExecutorName = Literal["local", "ray"]
@@ -52,10 +52,10 @@ def study_run(
         raise typer.BadParameter("--jobs is for this machine; Ray runs as many as --cpus, --gpus and --memory allow")
     if executor == "local" and (cpus, gpus, memory) != (None, None, None):
         raise typer.BadParameter("--cpus, --gpus and --memory are for --executor ray; here --jobs shares the cores out")
-    from slimnb.data import data_directory
-    from slimnb.grid import load_study
-    from slimnb.runs import RunFolder
+    from slimnb.data.load import data_directory
+    from slimnb.store.runs import RunFolder
     from slimnb.study import cells, run_study
+    from slimnb.study.grid import load_study
 
     study = load_study(file)
     if name:
@@ -95,7 +95,7 @@ def study_work(runs: RunsDir, name: Annotated[str, typer.Option("--name")], data
 
     config = RunConfig.model_validate_json(text)
     from slimnb.experiment import run as carry_out
-    from slimnb.progress import reported_to
+    from slimnb.machine.progress import reported_to
 
     with reported_to(runs / name / config.run_id / PROGRESS_FILE):
         carry_out(config, runs, name, data)
@@ -112,7 +112,7 @@ def _ask_for_models(models: list[str]) -> None:
     """A model that is to come from the Hub is looked for once, before a process for each run finds out the same."""
     for model in dict.fromkeys(models):
         if "/" in model and not Path(model).exists():
-            from slimnb.architecture import read_architecture
+            from slimnb.planning.architecture import read_architecture
 
             read_architecture(model)
 
@@ -126,7 +126,7 @@ def _executor(name: ExecutorName, jobs: int, cpus: float | None, gpus: float | N
 
     if memory is None:
         return Ray(cpus or 1, gpus, _predicted_memory)
-    from slimnb.memory import parse_memory
+    from slimnb.planning.memory import parse_memory
 
     declared = parse_memory(memory)
     return Ray(cpus or 1, gpus, lambda config: declared)
@@ -134,7 +134,7 @@ def _executor(name: ExecutorName, jobs: int, cpus: float | None, gpus: float | N
 
 def _predicted_memory(config: "RunConfig") -> int | None:
     """What `slimnb plan` says that a run needs; None where it cannot say."""
-    from slimnb.memory import Setup
+    from slimnb.planning.memory import Setup
 
     shape: dict[str, Any] = {"rank": config.lora.rank} if config.lora else {}
     if training := config.training:
@@ -145,8 +145,8 @@ def _predicted_memory(config: "RunConfig") -> int | None:
 
 @cache
 def _predicted_peak(model: str, setup: Any) -> int | None:
-    from slimnb.architecture import read_architecture
-    from slimnb.memory import predict
+    from slimnb.planning.architecture import read_architecture
+    from slimnb.planning.memory import predict
 
     try:
         return predict(read_architecture(model), setup).peak
@@ -157,7 +157,7 @@ def _predicted_peak(model: str, setup: Any) -> int | None:
 @study_app.command("show")
 def study_show(directory: Path) -> None:
     """Print the table of a directory of runs, RUNS/STUDY, without running anything."""
-    from slimnb.runs import scan_study
+    from slimnb.store.runs import scan_study
 
     found, broken = scan_study(directory)
     complete = [run for run in found if run.record.status == "completed"]
@@ -171,10 +171,10 @@ def study_show(directory: Path) -> None:
 @study_app.command("status")
 def study_status(file: Path, runs: RunsDir = RUNS) -> None:
     """List a study's runs and how far each is."""
-    from slimnb.grid import load_study
-    from slimnb.progress import read_standing
+    from slimnb.machine.progress import read_standing
     from slimnb.study import cells
     from slimnb.study.board import PROGRESS_FILE
+    from slimnb.study.grid import load_study
 
     for cell in cells(load_study(file), runs):
         told = read_standing(cell.path / PROGRESS_FILE) if cell.status == "running" else cell.error
@@ -183,9 +183,9 @@ def study_status(file: Path, runs: RunsDir = RUNS) -> None:
 
 def _print_study(runs: "list[RunFolder]", name: str) -> None:
     """The table, and below it what the training sets have in common with the benchmarks."""
-    from slimnb.comparison import overlap_notes
-    from slimnb.contention import NOTICED
-    from slimnb.tables import study_table
+    from slimnb.analysis.comparison import overlap_notes
+    from slimnb.analysis.tables import study_table
+    from slimnb.machine.contention import NOTICED
 
     for model in dict.fromkeys(run.config.model for run in runs):  # a base model each
         print_table(study_table([run for run in runs if run.config.model == model], f"Study {name}: {model}"))
@@ -199,8 +199,8 @@ def _print_study(runs: "list[RunFolder]", name: str) -> None:
 
 def list_runs(runs: RunsDir = RUNS, as_json: Json = False) -> None:
     """List the runs of a directory."""
-    from slimnb.runs import scan
-    from slimnb.tables import runs_table
+    from slimnb.analysis.tables import runs_table
+    from slimnb.store.runs import scan
 
     found, broken = scan(runs)
     if as_json:

@@ -7,19 +7,12 @@
   alignment.py  training set x benchmark: gains, predicted alignment; what was lost elsewhere
   mechanism.py  what training did to the weights
 
-`slimnb.frames`, `slimnb.gains` and `slimnb.anatomy` make the frames from run folders. Every figure has its text
-alternative in `figure.layout.meta["alt"]`. Frames hold proportions, bytes and seconds, figures percent, gigabytes and
-minutes. Names from run files are escaped, since Plotly reads some HTML.
+`slimnb.analysis.frames`, `slimnb.analysis.gains` and `slimnb.anatomy` make the frames from run folders. Every figure
+has its text alternative in `figure.layout.meta["alt"]`. Frames hold proportions, bytes and seconds, figures percent,
+gigabytes and minutes. Names from run files are escaped, since Plotly reads some HTML.
 """
 
-from slimnb.figures.alignment import alignment_matrix, gains_matrix, retention_plane
-from slimnb.figures.budget import memory_items
-from slimnb.figures.costs import COSTS, cost, predicted_memory
-from slimnb.figures.curves import CURVES, training_curves
-from slimnb.figures.drawing import METHOD_STYLE, NO_TEXT, labels
-from slimnb.figures.mechanism import QUANTITIES, by_layer, intruders, quantization, spectra
-from slimnb.figures.results import differences, scores
-from slimnb.frames import (
+from slimnb.analysis.frames import (
     comparisons_frame,
     cost_frame,
     curves_frame,
@@ -28,6 +21,13 @@ from slimnb.frames import (
     predictions_frame,
     scores_frame,
 )
+from slimnb.figures.alignment import alignment_matrix, gains_matrix, retention_plane
+from slimnb.figures.budget import memory_items
+from slimnb.figures.costs import COSTS, cost, predicted_memory
+from slimnb.figures.curves import CURVES, training_curves
+from slimnb.figures.drawing import METHOD_STYLE, NO_TEXT, labels
+from slimnb.figures.mechanism import QUANTITIES, by_layer, intruders, quantization, spectra
+from slimnb.figures.results import differences, scores
 
 __all__ = [
     "COSTS", "CURVES", "METHOD_STYLE", "NO_TEXT", "QUANTITIES", "alignment_matrix", "by_layer", "comparisons_frame",

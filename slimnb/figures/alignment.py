@@ -1,4 +1,4 @@
-"""Training set x benchmark: what was gained, what was predicted, and what was lost elsewhere. See slimnb.gains."""
+"""Training set x benchmark: what was gained, what was predicted, and what was lost elsewhere. See analysis.gains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in memory at a training's peak, as slimnb.memory predicts it."""
+"""What is in memory at a training's peak, as slimnb.planning.memory predicts it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ITEM_STYLE = {
     "gaps": ("#7f7f7f", "/"),
     "overhead": ("#7f7f7f", ""),
 }
-"""Item of slimnb.memory -> colour and pattern: weights, what is trained, the micro-batch, the rest."""
+"""Item of slimnb.planning.memory -> colour and pattern: weights, what is trained, the micro-batch, the rest."""
 
 
 def memory_items(frame: pd.DataFrame, memory: int | None = None) -> go.Figure:

@@ -7,6 +7,7 @@ from typing import Literal
 import pandas as pd
 import plotly.graph_objects as go
 
+from slimnb.analysis.frames import pareto
 from slimnb.config import METHODS
 from slimnb.figures.drawing import (
     CHANCE_COLOUR,
@@ -20,7 +21,6 @@ from slimnb.figures.drawing import (
     text,
     told,
 )
-from slimnb.frames import pareto
 
 Cost = Literal["memory", "time", "parameters", "adapter"]
 COSTS: dict[Cost, tuple[str, float, str, str]] = {

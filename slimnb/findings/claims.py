@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Literal
 
-from slimnb.comparison import ALPHA, MARGIN, Comparison, compare_pair
+from slimnb.analysis.comparison import ALPHA, MARGIN, Comparison, compare_pair
+from slimnb.analysis.guard import beyond_the_method, costs_differ_in
 from slimnb.findings.study import FineTune, Study, gold_of
 from slimnb.findings.words import bits, change, gain, join, score, seeds
-from slimnb.guard import beyond_the_method, costs_differ_in
-from slimnb.runs import RunFolder
 from slimnb.stats import holm
+from slimnb.store.runs import RunFolder
 from slimnb.units import duration, gigabytes, points, points_between
 
 Verdict = Literal["agree", "disagree", "not resolved", "not measured"]

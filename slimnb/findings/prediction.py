@@ -22,7 +22,7 @@ FEWEST_CELLS = 4
 SAME_NAME, SAME_FORM = "same name", "made for it"
 TRIVIAL = {
     SAME_NAME: "1 where the training set is called as the benchmark is, else 0",
-    SAME_FORM: "1 where the training set asks in the benchmark's form (slimnb.training_sets), else 0",
+    SAME_FORM: "1 where the training set asks in the benchmark's form (slimnb.training.training_sets), else 0",
 }
 
 Cell = tuple[str, str]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from slimnb.comparison import overlap_notes
-from slimnb.files import atomic_path
+from slimnb.analysis.comparison import overlap_notes
 from slimnb.findings.claims import Claim, claims
 from slimnb.findings.predicted import foretold, predicted
 from slimnb.findings.results import costs, gains, options, retention, table, what_training_did, what_was_run
 from slimnb.findings.study import Study, read_study
 from slimnb.findings.words import bullets, code, join
-from slimnb.grid import StudyConfig
+from slimnb.io.files import atomic_path
+from slimnb.study.grid import StudyConfig
 
 SECTIONS = {
     "Gains, training set x benchmark": gains,

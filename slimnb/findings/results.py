@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from slimnb.analysis.exports import to_markdown
+from slimnb.analysis.retention import retained
+from slimnb.analysis.tables import interval
 from slimnb.anatomy import findings as mechanisms
 from slimnb.anatomy.record import read_anatomy
 from slimnb.anatomy.report import QUANTITIES, Spread
-from slimnb.contention import NOTICED
-from slimnb.exports import to_markdown
 from slimnb.findings.claims import mean_cost
 from slimnb.findings.study import FineTune, Study
 from slimnb.findings.words import bits, bullets, change, code, gain, join, seeds
-from slimnb.retention import retained
-from slimnb.tables import interval
+from slimnb.machine.contention import NOTICED
 from slimnb.units import duration, gigabytes
 
 WHOLE = {"hellaswag": 10_042, "gsm8k": 1_319, "mmlu_cs": 412, "mmlu_cs_cloze": 412}

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from slimnb.alignment.record import Alignment, read_alignment
-from slimnb.comparison import (
+from slimnb.analysis.comparison import (
     NO_BASE,
     Comparison,
     base_of,
@@ -20,10 +20,10 @@ from slimnb.comparison import (
 )
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
-from slimnb.gold import GoldChange, gold_change
-from slimnb.records import BenchmarkResult
-from slimnb.runs import RunFolder
-from slimnb.training_sets import made_for
+from slimnb.evaluation.gold import GoldChange, gold_change
+from slimnb.store.records import BenchmarkResult
+from slimnb.store.runs import RunFolder
+from slimnb.training.training_sets import made_for
 
 
 @dataclass(frozen=True)

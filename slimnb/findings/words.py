@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from slimnb.comparison import Comparison, Side
+from slimnb.analysis.comparison import Comparison, Side
+from slimnb.evaluation.gold import GoldChange
 from slimnb.findings.study import FineTune
-from slimnb.gold import GoldChange
 from slimnb.stats import PairedDifference
 from slimnb.units import points_between
 

@@ -17,8 +17,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from slimnb.benchmarks import BENCHMARKS, Benchmark, ChoiceItem, OpenItem
 from slimnb.benchmarks.gsm8k import Gsm8k, extract_flexible, extract_strict
-from slimnb.documents import no_truth
 from slimnb.errors import SlimnbError
+from slimnb.io.documents import no_truth
 
 LARGEST = 2_000_000_000
 """Bytes of a file that is still read."""

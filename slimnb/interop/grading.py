@@ -1,4 +1,4 @@
-"""An item's answer and a benchmark's scores, graded as slimnb.evaluate grades them and held against lm-eval's own.
+"""An item's answer and a benchmark's scores, graded as `slimnb.evaluate` grades them and held against lm-eval's own.
 
 Imports no torch.
 """
@@ -15,10 +15,10 @@ import pandas as pd
 
 from slimnb.benchmarks import Benchmark, ChoiceItem, OpenItem
 from slimnb.benchmarks.gsm8k import Gsm8k, normalize
-from slimnb.documents import short
 from slimnb.errors import SlimnbError
 from slimnb.interop import FILTERS, ChoiceSample, Results, TextSample, metric_keys
-from slimnb.records import Score
+from slimnb.io.documents import short
+from slimnb.store.records import Score
 
 TOLERANCE = 1e-6
 """By which a logged score may differ from k / n."""

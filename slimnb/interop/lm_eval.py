@@ -28,12 +28,10 @@ import pandas as pd
 from slimnb.benchmarks import BENCHMARKS, Benchmark, ChoiceItem, OpenItem, Questions
 from slimnb.benchmarks.gsm8k import Gsm8k
 from slimnb.config import RunConfig
-from slimnb.data import DATA_SETS
-from slimnb.documents import read_json, validated
-from slimnb.environment import versions
+from slimnb.data.load import DATA_SETS
+from slimnb.data.rows import read_json_lines, validate_row
 from slimnb.errors import SlimnbError
-from slimnb.files import atomic_path, write_json
-from slimnb.gold import bits_per_byte
+from slimnb.evaluation.gold import bits_per_byte
 from slimnb.interop import (
     FILTERS,
     AnotherTaskError,
@@ -47,10 +45,12 @@ from slimnb.interop import (
     sort_tasks,
 )
 from slimnb.interop.grading import check_scores, chosen, generated, share_right
-from slimnb.progress import console
-from slimnb.records import BenchmarkResult, Lineage
-from slimnb.rows import read_json_lines, validate_row
-from slimnb.runs import RunFolder
+from slimnb.io.documents import read_json, validated
+from slimnb.io.files import atomic_path, write_json
+from slimnb.machine.environment import versions
+from slimnb.machine.progress import console
+from slimnb.store.records import BenchmarkResult, Lineage
+from slimnb.store.runs import RunFolder
 
 QUANTIZED = ("load_in_4bit", "load_in_8bit", "autogptq", "gptqmodel", "gguf_file", "quantization")
 """Model arguments by which lm-eval changes the weights."""
@@ -133,7 +133,7 @@ def import_results(
 
 
 def _weights_sha256(model: str) -> str:
-    from slimnb.models import get_model, weights_sha256
+    from slimnb.models.load import get_model, weights_sha256
 
     return weights_sha256(get_model(model))
 

@@ -1,4 +1,4 @@
-"""Items both ways, graded as slimnb.evaluate grades them, and a run written as lm-eval's files. Imports no torch.
+"""Items both ways, graded as `slimnb.evaluate` grades them, and a run written as lm-eval's files. Imports no torch.
 
 The layout is that of lm-eval 0.4.13. A benchmark's texts are written only where its data set is present; where not, doc
 and arguments stay empty, and a field of slimnb's own says of each item what its texts would show.
@@ -21,10 +21,9 @@ import pandas as pd
 from slimnb.benchmarks import Benchmark, get_benchmark
 from slimnb.benchmarks.gsm8k import Gsm8k
 from slimnb.benchmarks.hellaswag import Hellaswag
-from slimnb.data import DATA_SETS, WORKSHOP
-from slimnb.documents import validated
+from slimnb.data.load import DATA_SETS, WORKSHOP
+from slimnb.data.rows import read_json_lines, validate_row
 from slimnb.errors import SlimnbError
-from slimnb.files import atomic_path, write_json
 from slimnb.interop import (
     FILTERS,
     USUAL_LIMIT,
@@ -34,8 +33,9 @@ from slimnb.interop import (
     task_name,
 )
 from slimnb.interop.grading import sha256
-from slimnb.rows import read_json_lines, validate_row
-from slimnb.runs import RunFolder
+from slimnb.io.documents import validated
+from slimnb.io.files import atomic_path, write_json
+from slimnb.store.runs import RunFolder
 
 VERSIONS = {"gsm8k": 3.0, "hellaswag": 1.0, "mmlu_cs": 1.0, "mmlu_cs_cloze": 1.0}
 """lm-eval 0.4.13's versions of the tasks."""

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnb.errors import SlimnbError
-from slimnb.progress import console, read_standing
-from slimnb.runs import RunFolder
+from slimnb.machine.progress import console, read_standing
+from slimnb.store.runs import RunFolder
 from slimnb.study.state import Cell
 from slimnb.study.timing import Finished, expected_seconds, seconds_left, seconds_taken
 from slimnb.study.work import Outcome

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 
-from slimnb.grid import StudyConfig
 from slimnb.study.board import Board
+from slimnb.study.grid import StudyConfig
 from slimnb.study.local import Local
 from slimnb.study.state import Cell, cells, why_left
 from slimnb.study.work import Outcome, Task

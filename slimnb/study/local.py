@@ -11,7 +11,7 @@ from typing import Self
 
 import psutil
 
-from slimnb.environment import JOBS
+from slimnb.machine.environment import JOBS
 from slimnb.study.work import Outcome, Task, carry_out
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")

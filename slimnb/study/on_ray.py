@@ -15,9 +15,9 @@ from importlib import import_module
 from typing import Any, Self
 
 from slimnb.config import RunConfig
-from slimnb.environment import JOBS
 from slimnb.errors import SlimnbError
-from slimnb.progress import console
+from slimnb.machine.environment import JOBS
+from slimnb.machine.progress import console
 from slimnb.study.state import look
 from slimnb.study.work import STOP_SECONDS, Outcome, Task, carry_out, note_out_of_memory
 

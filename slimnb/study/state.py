@@ -7,8 +7,8 @@ from pathlib import Path
 
 from slimnb.config import RunConfig
 from slimnb.errors import SlimnbError
-from slimnb.grid import StudyConfig
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
+from slimnb.study.grid import StudyConfig
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from statistics import mean
 
 from slimnb.config import RunConfig
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 
 Finished = Sequence[tuple[RunConfig, float]]
 """Configurations of complete runs, and the seconds that each took."""

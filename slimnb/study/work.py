@@ -21,7 +21,7 @@ from pathlib import Path
 
 from slimnb.config import RunConfig
 from slimnb.errors import OUT_OF_MEMORY_ADVICE
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from slimnb.study.state import Cell, look
 
 COMMAND = (sys.executable, "-m", "slimnb", "study", "work")

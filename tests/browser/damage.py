@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from slimnb.alignment.record import write_alignment
-from slimnb.files import write_json
+from slimnb.io.files import write_json
 from tests.browser.invented import invented_alignment, invented_anatomy
 from tests.conftest import MakeRun
 

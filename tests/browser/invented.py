@@ -7,9 +7,9 @@ import numpy as np
 
 from slimnb.alignment.record import Alignment, Predictor, Sample, write_alignment
 from slimnb.anatomy.record import FILE, Anatomy, Matrix
-from slimnb.files import write_json
-from slimnb.records import BenchmarkResult, Costs, Score
-from slimnb.runs import RunFolder
+from slimnb.io.files import write_json
+from slimnb.store.records import BenchmarkResult, Costs, Score
+from slimnb.store.runs import RunFolder
 from tests.conftest import MakeRun
 
 STUDY = "invented"

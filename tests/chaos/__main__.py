@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from slimnb.environment import describe
+from slimnb.machine.environment import describe
 from tests.chaos.hub import COMMAND, TROUBLES, hub_point
 from tests.chaos.points import LAUNCH, WORKER_DIES, Chaos, Tried
 from tests.chaos.report import RESULT, keep, show

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from slimnb.runs import scan
+from slimnb.store.runs import scan
 
 ROOT = Path(__file__).resolve().parents[2]
 LM_EVAL = ROOT / "tests" / "fixtures" / "lm_eval"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slimnb.offline_models import prepare_tiny
+from slimnb.models.offline import prepare_tiny
 from tests.chaos.commands import HUB_MODEL, earlier
 from tests.chaos.left import contents, told_badly
 from tests.chaos.points import Chaos, Tried

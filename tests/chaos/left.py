@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
-from slimnb.runs import RunFolder, scan
+from slimnb.store.runs import RunFolder, scan
 from tests.chaos.commands import Command
 
 WATCHED = ("runs", "out", "home")

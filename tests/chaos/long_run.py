@@ -73,8 +73,8 @@ def growth(found: list[dict[str, int]]) -> list[dict[str, Any]]:
 def main() -> None:
     import os
 
-    from slimnb.environment import describe
-    from slimnb.progress import console
+    from slimnb.machine.environment import describe
+    from slimnb.machine.progress import console
 
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
     with tempfile.TemporaryDirectory(prefix="slimnb-long-run-") as place:

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from slimnb.interop.lm_eval import import_results
-from slimnb.runs import scan
+from slimnb.store.runs import scan
 from tests.chaos.commands import COMMANDS, LM_EVAL, ROOT, Command, earlier, outcome
 from tests.chaos.left import (
     WATCHED,
@@ -190,7 +190,7 @@ class Chaos:
     def _home(self) -> Path:
         place = self.root / "home"
         if not place.exists():
-            from slimnb.offline_models import prepare_tiny
+            from slimnb.models.offline import prepare_tiny
 
             prepare_tiny(place / "models" / "tiny")
         return place

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from slimnb.files import write_json
+from slimnb.io.files import write_json
 
 RESULT = Path(__file__).resolve().parents[2] / "data" / "perf" / "reliability.json"
 TITLES = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slimnb.benchmarks import get_benchmark
-from slimnb.data import DATA_SETS, MMLU_CS_SUBJECTS, availability, data_directory, load_rows
+from slimnb.data.load import DATA_SETS, MMLU_CS_SUBJECTS, availability, data_directory, load_rows
 from tests.corpus import Row
 
 HELLASWAG = {

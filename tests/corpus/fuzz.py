@@ -39,7 +39,7 @@ TARGETS = (*OWN, "hellaswag", "gsm8k", "mmlu", "study", "config", "results.json"
 
 
 def _rows(data_set: str, split: str) -> Callable[[Path], Any]:
-    from slimnb.data import DATA_SETS, load_rows
+    from slimnb.data.load import DATA_SETS, load_rows
 
     def read(path: Path) -> Any:
         place = path.parent / DATA_SETS[data_set].files[split]
@@ -54,9 +54,9 @@ def _rows(data_set: str, split: str) -> Callable[[Path], Any]:
 def readers() -> dict[str, Callable[[Path], Any]]:
     """Imported here, since Atheris instruments what is imported under its eyes."""
     from slimnb.config import load_run_config
-    from slimnb.grid import load_study
+    from slimnb.data.own_data import read_own_data
     from slimnb.interop.lm_eval import import_results
-    from slimnb.own_data import read_own_data
+    from slimnb.study.grid import load_study
 
     return dict.fromkeys(OWN, read_own_data) | {
         "hellaswag": _rows("hellaswag", "validation"), "gsm8k": _rows("gsm8k", "test"),

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from slimnb.documents import read_json
+from slimnb.data.rows import read_json_lines
 from slimnb.interop.lm_eval import import_results
 from slimnb.interop.lm_eval_export import export_run
-from slimnb.rows import read_json_lines
-from slimnb.runs import RunFolder
+from slimnb.io.documents import read_json
+from slimnb.store.runs import RunFolder
 from tests.corpus import Row
 
 OLDER = Path(__file__).resolve().parents[1] / "fixtures" / "lm_eval" / "older"

@@ -16,9 +16,9 @@ import pandas as pd
 from slimnb.anatomy.record import read_anatomy
 from slimnb.benchmarks import get_benchmark
 from slimnb.config import make_run_config
-from slimnb.files import write_json
-from slimnb.records import BenchmarkResult, Lineage, Score
-from slimnb.runs import RunFolder
+from slimnb.io.files import write_json
+from slimnb.store.records import BenchmarkResult, Lineage, Score
+from slimnb.store.runs import RunFolder
 from tests.browser.damage import ITEMS, KINDS
 from tests.browser.invented import invented_anatomy
 from tests.corpus import Row, slimnb

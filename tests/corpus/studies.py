@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slimnb.config import RunConfig, load_run_config
-from slimnb.grid import load_study
+from slimnb.study.grid import load_study
 from tests.corpus import Row
 
 PLAIN = "name: x\nmodel: tiny\ntrain_on: [workshop_math]\nbenchmarks: [workshop_math]\n"

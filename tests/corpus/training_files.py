@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from slimnb.own_data import read_own_data
-from slimnb.training_sets import load_training_set
+from slimnb.data.own_data import read_own_data
+from slimnb.training.training_sets import load_training_set
 from tests.corpus import Row
 
 GOOD = '{"prompt": "Q", "completion": "A"}\n'

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from slimnb.benchmarks import get_benchmark
-from slimnb.records import Costs
-from slimnb.runs import RunFolder
+from slimnb.store.records import Costs
+from slimnb.store.runs import RunFolder
 from tests.browser.invented import invented_study
 from tests.conftest import MakeRun
 from tests.dashboard.app import EVIL, Open, opened

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from tests.conftest import MakeRun
 from tests.dashboard.app import EVIL, Open, checked, figures, names
 

@@ -1,7 +1,7 @@
 """The pages Training and Cost."""
 
-from slimnb.records import Costs
-from slimnb.runs import RunFolder
+from slimnb.store.records import Costs
+from slimnb.store.runs import RunFolder
 from tests.conftest import MakeRun
 from tests.dashboard.app import Open, checked, figures, names, texts
 

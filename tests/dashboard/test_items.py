@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from slimnb.benchmarks import get_benchmark
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from tests.conftest import ROOT, MakeRun
 from tests.dashboard.app import Open, checked, opened, texts
 

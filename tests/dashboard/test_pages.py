@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from tests.conftest import ROOT, MakeRun
 from tests.dashboard.app import EVIL, PAGES, TITLES, Open, checked, figures, names, opened, texts
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slimnb.anatomy.record import FILE
-from slimnb.runs import RunFolder
+from slimnb.store.runs import RunFolder
 from tests.browser.invented import BENCHMARKS, STUDY
 from tests.dashboard.app import Open, figures, names, opened, texts
 

@@ -95,8 +95,8 @@ def main() -> None:
     if sys.argv[1:2] == ["one"]:
         print(json.dumps(one(Path(sys.argv[2]))))
         return
-    from slimnb.environment import describe
-    from slimnb.files import write_json
+    from slimnb.io.files import write_json
+    from slimnb.machine.environment import describe
 
     layouts = {}
     for name, studies in LAYOUTS.items():

@@ -102,7 +102,7 @@ def measure(root: Path, sessions: int, reading: float = READING) -> dict[str, An
 
 
 def main() -> None:
-    from slimnb.files import write_json
+    from slimnb.io.files import write_json
 
     options = argparse.ArgumentParser()
     options.add_argument("--runs", type=int, default=dashboard.RUNS)

@@ -40,12 +40,12 @@ def one(who: str, benchmark: str, shots: int, limit: int, batch: int) -> dict[st
     import torch
 
     from slimnb.benchmarks import get_benchmark
-    from slimnb.models import load_model
+    from slimnb.models.load import load_model
 
     loaded = load_model("smollm2-135m", "bfloat16", device="cpu")
     subjects = len(get_benchmark(benchmark).data)
     if who == "slimnb":
-        from slimnb.evaluate import evaluate
+        from slimnb.evaluation.evaluate import evaluate
 
         asked = get_benchmark(benchmark)
         questions = asked.load(DATA, shots, limit * subjects)
@@ -90,7 +90,7 @@ def best_batch(benchmark: str, shots: int, part: int) -> int:
 
 
 def compare(benchmark: str, shots: int, limit: int, part: int, wanted: float) -> dict[str, Any]:
-    from slimnb.environment import describe
+    from slimnb.machine.environment import describe
 
     batch = best_batch(benchmark, shots, part)
     turns: dict[str, list[dict[str, Any]]] = {"slimnb": [], "lm-eval": []}
@@ -114,8 +114,8 @@ def compare(benchmark: str, shots: int, limit: int, part: int, wanted: float) ->
 
 
 def main() -> None:
-    from slimnb.environment import describe
-    from slimnb.files import write_json
+    from slimnb.io.files import write_json
+    from slimnb.machine.environment import describe
     from tests.perf import inside
 
     command, words = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("all", [])

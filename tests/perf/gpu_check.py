@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # the functions below import what they need: without CUDA not
     import torch
 
     from slimnb.benchmarks import Questions
-    from slimnb.models import LoadedModel
-    from slimnb.train import Step
+    from slimnb.models.load import LoadedModel
+    from slimnb.training.loop import Step
 
 MODEL, STEPS = "smollm2-135m", 60
 CHOICE_ITEMS, OPEN_ITEMS = 100, 16
@@ -89,8 +89,8 @@ def speed(steps: list[Step]) -> dict[str, float | None]:
 
 
 def check_training(config: RunConfig, device: torch.device) -> tuple[LoadedModel, dict[str, Any]]:
-    from slimnb.peak import peak_bytes, reset_peak
-    from slimnb.training_sets import load_training_set
+    from slimnb.compute.peak import peak_bytes, reset_peak
+    from slimnb.training.training_sets import load_training_set
 
     assert config.training is not None
     rows = load_training_set(config.training.data, DATA, config.training.limit).examples
@@ -110,8 +110,8 @@ def check_training(config: RunConfig, device: torch.device) -> tuple[LoadedModel
 
 def check_benchmark(loaded: LoadedModel, name: str, questions: Questions) -> dict[str, Any]:
     from slimnb.benchmarks import get_benchmark
-    from slimnb.evaluate import evaluate
-    from slimnb.peak import peak_bytes, reset_peak
+    from slimnb.compute.peak import peak_bytes, reset_peak
+    from slimnb.evaluation.evaluate import evaluate
 
     reset_peak(loaded.device)
     with utilization(loaded.device) as samples:
@@ -125,9 +125,9 @@ def check_benchmark(loaded: LoadedModel, name: str, questions: Questions) -> dic
 
 def agreement(loaded: LoadedModel, questions: Questions) -> dict[str, Any]:
     """The same answers scored packed behind their question and each by itself: the largest difference in nats."""
-    from slimnb.batches import find_budget
-    from slimnb.scoring import packs, score_choices, score_plainly
-    from slimnb.tokens import context_length, encode_pair
+    from slimnb.compute.batches import find_budget
+    from slimnb.compute.tokens import context_length, encode_pair
+    from slimnb.evaluation.scoring import packs, score_choices, score_plainly
 
     model, tokenizer = loaded.model, loaded.tokenizer
     most = context_length(model)
@@ -159,7 +159,7 @@ def one(
     import torch
 
     from slimnb.benchmarks import get_benchmark
-    from slimnb.models import load_model
+    from slimnb.models.load import load_model
 
     config = settings(method, model, steps)
     limits = zip(config.benchmarks, (choices, opened), strict=True)
@@ -201,8 +201,8 @@ def check(model: str, steps: int) -> int:
     """Every method in a process of its own; the report is written after each. 1 if one of them failed."""
     import torch
 
-    from slimnb.environment import describe
-    from slimnb.files import write_json
+    from slimnb.io.files import write_json
+    from slimnb.machine.environment import describe
 
     name = torch.cuda.get_device_name()
     result = ROOT / "data" / "perf" / f"gpu-{slug(name)}.json"

@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 
 from slimnb.benchmarks import get_benchmark
-from slimnb.evaluate import evaluate
-from slimnb.models import load_model
+from slimnb.evaluation.evaluate import evaluate
+from slimnb.models.load import load_model
 
 MODEL = "smollm2-135m"
 ROWS = 1536

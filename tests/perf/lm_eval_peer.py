@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from slimnb.data import MMLU_CS_SUBJECTS
+from slimnb.data.load import MMLU_CS_SUBJECTS
 
 
 def _definition(*path: str) -> str:

@@ -3,7 +3,7 @@
 Each cell is three steps of training, or scoring (method base), on made-up rows in a process of its own. `python -m
 tests.perf.memory` measures the cells that the report has not got yet, `... SECONDS` begins none after so many seconds
 (0 only predicts all anew), and `... one MODEL METHOD LENGTH ROWS CHECKPOINTING` is one of them. The first is a training
-of `tiny`, whose peak is the process's own: slimnb.memory.OVERHEAD.
+of `tiny`, whose peak is the process's own: slimnb.planning.memory.OVERHEAD.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from slimnb.documents import read_json
+from slimnb.io.documents import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "data" / "perf" / "memory.json"
@@ -55,7 +55,7 @@ CELLS: list[tuple[str, str, int, int, bool]] = [
 
 
 def setup_of(method: Any, length: int, rows: int, checkpointing: bool) -> Any:
-    from slimnb.memory import Setup
+    from slimnb.planning.memory import Setup
 
     return Setup(method, batch_size=rows, length=length, checkpointing=checkpointing)
 
@@ -65,7 +65,7 @@ def make_shaped(place: Path) -> None:
     import torch
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-    from slimnb.models import get_model
+    from slimnb.models.load import get_model
 
     torch.manual_seed(0)
     Qwen2ForCausalLM(Qwen2Config(**QWEN2)).bfloat16().save_pretrained(place)
@@ -79,9 +79,9 @@ def score_briefly(model: str, setup: Any, batches: int) -> int:
         Tokens scored.
     """
     from slimnb.benchmarks import ChoiceItem
-    from slimnb.models import load_model
-    from slimnb.probe import made_up_row
-    from slimnb.scoring import score_choices
+    from slimnb.evaluation.scoring import score_choices
+    from slimnb.models.load import load_model
+    from slimnb.planning.probe import made_up_row
 
     loaded = load_model(model, device=setup.device)
     answer = made_up_row(loaded.tokenizer, setup.length).completion
@@ -94,8 +94,8 @@ def one(model: str, method: str, *size: Any) -> dict[str, Any]:
     """Measure: the high-water mark of this process's resident memory, loading included."""
     import torch
 
-    from slimnb.peak import peak_bytes, reset_peak
-    from slimnb.probe import train_briefly
+    from slimnb.compute.peak import peak_bytes, reset_peak
+    from slimnb.planning.probe import train_briefly
 
     device, setup = torch.device("cpu"), setup_of(method, *size)
     reset_peak(device)
@@ -109,8 +109,8 @@ def one(model: str, method: str, *size: Any) -> dict[str, Any]:
 
 def predicted(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The measured cells with what is predicted for them now."""
-    from slimnb.architecture import read_architecture
-    from slimnb.memory import predict
+    from slimnb.planning.architecture import read_architecture
+    from slimnb.planning.memory import predict
     from tests.perf.published_memory import architecture
 
     found = []
@@ -135,8 +135,8 @@ def main() -> None:
         model, method, length, rows, checkpointing = sys.argv[2:]
         print(json.dumps(one(model, method, int(length), int(rows), checkpointing == "True")))
         return
-    from slimnb.environment import describe
-    from slimnb.files import write_json
+    from slimnb.io.files import write_json
+    from slimnb.machine.environment import describe
     from tests.perf.training import measure
 
     report: dict[str, Any] = read_json(RESULT) if RESULT.exists() else {"cells": []}
@@ -156,7 +156,7 @@ def main() -> None:
             del found["process_seconds"]  # which other processes disturb, as they do not the peak
             report["cells"].append({**dict(zip(names, cell, strict=True)), **found})
             write_json(RESULT, report)
-    from slimnb.memory import OVERHEAD
+    from slimnb.planning.memory import OVERHEAD
     from tests.perf.published_memory import beside_published
 
     cells = predicted(report["cells"])

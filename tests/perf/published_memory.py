@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from slimnb.architecture import Architecture
+    from slimnb.planning.architecture import Architecture
 
 GIB = 2**30
 _LLAMA = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "tie_word_embeddings": False}
@@ -63,14 +63,14 @@ CASES = (
 
 def architecture(family: str, sizes: dict[str, Any]) -> Architecture:
     """As slimnb reads it from a config.json of these sizes."""
-    from slimnb.architecture import of_fields
+    from slimnb.planning.architecture import of_fields
 
     return of_fields(family, {"model_type": family, **sizes})
 
 
 def beside_published() -> list[dict[str, Any]]:
     """Every case with slimnb's prediction; `compared_bytes` leaves the CUDA context out where the source does."""
-    from slimnb.memory import Setup, predict
+    from slimnb.planning.memory import Setup, predict
 
     found = []
     for case in CASES:

@@ -12,10 +12,10 @@ import torch
 
 from slimnb.benchmarks import Questions, get_benchmark
 from slimnb.benchmarks.mmlu_cs import MmluCs
-from slimnb.evaluate import evaluate
-from slimnb.files import write_json
-from slimnb.models import LoadedModel, load_model
-from slimnb.rows import Gsm8kRow, HellaswagRow, MmluRow
+from slimnb.data.rows import Gsm8kRow, HellaswagRow, MmluRow
+from slimnb.evaluation.evaluate import evaluate
+from slimnb.io.files import write_json
+from slimnb.models.load import LoadedModel, load_model
 from tests.perf import lm_eval_peer
 
 pytest.importorskip("lm_eval", reason="needs the extra `peers`: pip install -e .[peers]")

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimnb.config import RunConfig, make_run_config
-from slimnb.documents import read_json
+from slimnb.io.documents import read_json
 
 if TYPE_CHECKING:  # torch stays out of the process that starts the others: see `measure`
-    from slimnb.models import LoadedModel
-    from slimnb.train import Step
-    from slimnb.training_sets import Example
+    from slimnb.models.load import LoadedModel
+    from slimnb.training.loop import Step
+    from slimnb.training.training_sets import Example
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("SLIMNB_DATA") or ROOT.parent / "shared" / "data")
@@ -53,7 +53,7 @@ def settings(method: str) -> RunConfig:
 
 def prepare(config: RunConfig, device: str | None = "cpu") -> tuple[LoadedModel, int]:
     """A fresh model, made ready as slimnb.experiment does, and the bytes of its weights before any adapter."""
-    from slimnb.models import add_lora, load_model, weights_bytes
+    from slimnb.models.load import add_lora, load_model, weights_bytes
 
     loaded = load_model(config.model, config.dtype, config.four_bit, device)
     size = weights_bytes(loaded.model)
@@ -65,7 +65,7 @@ def prepare(config: RunConfig, device: str | None = "cpu") -> tuple[LoadedModel,
 
 def train(loaded: LoadedModel, rows: list[Example], config: RunConfig) -> list[Step]:
     """slimnb's training, called as slimnb.experiment does; the one place to change where that call changes."""
-    from slimnb.train import train
+    from slimnb.training.loop import train
 
     assert config.training is not None
     steps: list[Step] = []
@@ -100,7 +100,7 @@ def with_trl(rows: list[Example], batch: int, accumulation: int) -> Turn:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from slimnb.models import get_model
+    from slimnb.models.load import get_model
 
     config = settings("lora")
     training, lora = config.training, config.lora
@@ -145,7 +145,7 @@ def with_trl(rows: list[Example], batch: int, accumulation: int) -> Turn:
 
 
 def examples(number: int) -> list[Example]:
-    from slimnb.training_sets import load_training_set
+    from slimnb.training.training_sets import load_training_set
 
     return load_training_set("gsm8k_train", DATA, number).examples
 
@@ -279,8 +279,8 @@ def kept(report: dict[str, Any], git: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    from slimnb.environment import describe
-    from slimnb.files import write_json
+    from slimnb.io.files import write_json
+    from slimnb.machine.environment import describe
 
     if sys.argv[1:2] == ["one"]:
         who, *numbers = sys.argv[2:]

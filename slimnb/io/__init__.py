@@ -1,0 +1,1 @@
+"""What comes in and goes out: files that are whole or absent, documents, locks, Parquet, the Hub. Imports no torch."""

@@ -1,0 +1,1 @@
+"""A training set and a model -> an adapter."""
