@@ -24,7 +24,7 @@ from slimnb.models.load import (
     weights_bytes,
     weights_sha256,
 )
-from slimnb.models.load import offline as offline_models
+from slimnb.models import offline as offline_models
 from slimnb.models.offline import GGUF_FILE, GGUF_SHA256, OFFLINE_MODELS
 
 

@@ -118,3 +118,8 @@ def test_every_public_name_is_there() -> None:
 
 def test_the_version_is_told_in_one_way() -> None:
     assert slimnb.__version__ == PROJECT["version"]
+
+
+def test_no_module_hides_a_public_name() -> None:
+    rooms = {path.stem for path in (ROOT / "slimnb").iterdir()}
+    assert not rooms & set(slimnb.__all__)
