@@ -26,6 +26,8 @@ from slimnb.anatomy import Anatomy, read_anatomy
 from slimnb.anatomy.record import FILE as ANATOMY
 from slimnb.errors import SlimnbError
 from slimnb.figures import CURVES
+from slimnb.store.planned import FILE as PLANNED
+from slimnb.store.planned import read_planned
 from slimnb.store.records import Contamination
 from slimnb.store.runs import RunFolder
 
@@ -137,6 +139,19 @@ def stored_alignment(study: Path) -> Alignment | None:
     if found := read_alignment(study):
         _is_text(found, path)
     return found
+
+
+def stored_plan(study: Path) -> tuple[str, ...]:
+    """The ids of the runs that a study is to have; none where no grid was run.
+
+    Raises:
+        SlimnbError: study.json leads out of the runs directory, is too large, or is no such file.
+    """
+    path = study / PLANNED
+    if not os.path.lexists(path):
+        return ()
+    check(path, study.parent, LARGEST_RECORD)
+    return read_planned(study)
 
 
 def stamp_of(folder: Path | str) -> Stamp:

@@ -21,9 +21,10 @@ from slimnb.findings.claims import Claim, claims
 from slimnb.findings.prediction import SAME_FORM, SAME_NAME, ceiling, judge, predictions, rank_correlation
 from slimnb.findings.study import read_study
 from slimnb.io.files import write_json
+from slimnb.store.planned import write_planned
 from slimnb.store.records import BenchmarkResult, Costs, Lineage, Score
 from slimnb.store.runs import RunFolder
-from slimnb.study.grid import StudyConfig, load_study
+from slimnb.study.grid import StudyConfig
 from tests.conftest import ROOT
 
 N = 400
@@ -83,8 +84,8 @@ def found(directory: Path) -> list[Claim]:
 
 
 def test_the_shipped_page_is_what_the_shipped_runs_give() -> None:
-    text = report(ROOT / "data" / "runs" / "reference", load_study(ROOT / "data" / "studies" / "reference.yaml"))
-    assert text == (ROOT / "FINDINGS.md").read_text("utf-8"), "make it anew: slimnb report data/runs/reference --plan"
+    text = report(ROOT / "data" / "runs" / "reference")
+    assert text == (ROOT / "FINDINGS.md").read_text("utf-8"), "make it anew: slimnb report data/runs/reference --out"
 
 
 def test_a_gain_that_is_resolved_agrees_and_one_that_cannot_be_large_disagrees(put: Put, directory: Path) -> None:
@@ -222,9 +223,10 @@ def test_what_is_missing_is_said(put: Put, directory: Path) -> None:
     (directory / "broken" / "run.json").write_text("{")
     grid = {"model": "tiny", "methods": ["base", "lora"], "train_on": ["alpaca"], "benchmarks": list(BASE)}
     plan = StudyConfig.model_validate({"name": "made_up", "grids": [grid | {"options": {"steps": 2}}]})
-    text = report(directory, plan)
+    write_planned(directory, [config.run_id for config in plan.runs()])
+    text = report(directory)
     assert "is not complete (out_of_memory: killed by the system)" in text and "broken cannot be read" in text
-    assert "1 of the plan's runs are not complete: lora-tiny-alpaca-s0-" in text
+    assert f"1 of the study's {len(plan.runs())} runs are not here: lora-tiny-alpaca-s0-" in text
     assert "| 4 | The cost is low | not measured |" in text
 
 

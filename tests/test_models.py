@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from slimnb.compute.tokens import encode, encode_pair
 from slimnb.config import FourBit, Lora
 from slimnb.errors import SlimnbError
+from slimnb.models import offline as offline_models
 from slimnb.models.load import (
     LoadedModel,
     add_lora,
@@ -24,7 +25,6 @@ from slimnb.models.load import (
     weights_bytes,
     weights_sha256,
 )
-from slimnb.models import offline as offline_models
 from slimnb.models.offline import GGUF_FILE, GGUF_SHA256, OFFLINE_MODELS
 
 

@@ -13,6 +13,7 @@ import slimnb.experiment
 import slimnb.study.work
 from slimnb.errors import SlimnbError
 from slimnb.machine.environment import JOBS
+from slimnb.store.planned import read_planned
 from slimnb.store.runs import RunFolder
 from slimnb.study import Cell, cells, run_study
 from slimnb.study.grid import StudyConfig, load_study
@@ -77,6 +78,11 @@ def test_a_run_is_where_and_what_the_study_says(done: tuple[Path, list[Cell]]) -
         assert (folder.config, folder.record.study) == (cell.config, "grid")
         assert not (cell.path / "progress.json").exists()
     assert RunFolder.read(finished[2].path).record.scores["workshop_math"].score.n == 4
+
+
+def test_the_studys_directory_says_which_runs_it_is_to_have(done: tuple[Path, list[Cell]]) -> None:
+    root, finished = done
+    assert read_planned(root / "grid") == tuple(cell.config.run_id for cell in finished)
 
 
 def test_what_is_complete_is_not_run_again(done: tuple[Path, list[Cell]], capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,11 @@ import streamlit as st
 from dashboard.address import here
 from dashboard.answers import answers
 from dashboard.computed import changes, notable
+from dashboard.saved import SavedRun, stored_plan
 from dashboard.store import the_runs
 from dashboard.widgets import chart, downloads, say, table, where_to_click
 from dashboard.wording import change_cell, score_cell
+from slimnb.errors import SlimnbError
 from slimnb.figures import METHOD_STYLE, differences, scores, scores_frame
 from slimnb.figures.drawing import rows_of
 
@@ -24,6 +27,7 @@ def page() -> None:
         st.info("No run of this study has a score yet. The page *Runs* says how far each is.")
         return
     where_to_click()
+    _how_complete(everything)
     if len(runs) < len(everything):
         scored = sum(bool(run.record.scores) for run in everything)
         st.caption(f"{len(runs)} of {scored} scored runs are shown here, of a large study the newest of each method. "
@@ -55,6 +59,19 @@ def page() -> None:
         "Intervals are 95%: Wilson's for a score, paired on the same items for a change. A change whose interval holds "
         "0 is not resolved with so many items."
     )
+
+
+def _how_complete(runs: Sequence[SavedRun]) -> None:
+    """What a study that is not complete has not measured yet, before anyone reads it as an answer."""
+    try:
+        planned = set(stored_plan(runs[0].path.parent))
+    except SlimnbError as error:
+        say(error)
+        return
+    complete = {run.path.name for run in runs if run.record.status == "completed"}
+    if planned - complete:
+        said = f"{len(planned & complete)} of this study's {len(planned)} runs are complete."
+        st.warning(said, icon=":material/hourglass:")
 
 
 page()

@@ -11,16 +11,12 @@ from slimnb.cli.output import say
 def report(
     study: Annotated[Path, typer.Argument(help="A study's directory, such as data/runs/reference.")],
     out: Annotated[Path | None, typer.Option("--out", help="Write there, e.g. FINDINGS.md; else print.")] = None,
-    plan: Annotated[
-        Path | None, typer.Option("--plan", help="The study's YAML file, to name runs that were never started.")
-    ] = None,
 ) -> None:
     """Hold the paper's claims against a study's runs: a page in Markdown, written from the run folders alone."""
     from slimnb.findings import report as written
     from slimnb.findings import write_report
-    from slimnb.study.grid import load_study
 
-    text = written(study, load_study(plan) if plan else None)
+    text = written(study)
     if out is None:
         print(text, end="")
     else:

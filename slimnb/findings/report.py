@@ -12,7 +12,6 @@ from slimnb.findings.results import costs, gains, options, retention, table, wha
 from slimnb.findings.study import Study, read_study
 from slimnb.findings.words import bullets, code, join
 from slimnb.io.files import atomic_path
-from slimnb.study.grid import StudyConfig
 
 SECTIONS = {
     "Gains, training set x benchmark": gains,
@@ -24,21 +23,18 @@ SECTIONS = {
 }
 
 
-def report(directory: Path, plan: StudyConfig | None = None) -> str:
+def report(directory: Path) -> str:
     """A study's report in Markdown; the same runs give the same text, byte for byte.
 
     Args:
         directory: the study's, RUNS/STUDY.
-        plan: the grid that the runs are of, to name what was never started.
 
     Raises:
         SlimnbError: there is no completed run, or a file is damaged.
     """
     study = read_study(directory)
     return (
-        "\n\n".join(
-            [*_opening(study, plan), *_claims([*claims(study), foretold(study)]), *_sections(study), *_limits(study)]
-        )
+        "\n\n".join([*_opening(study), *_claims([*claims(study), foretold(study)]), *_sections(study), *_limits(study)])
         + "\n"
     )
 
@@ -48,7 +44,7 @@ def write_report(text: str, target: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _opening(study: Study, plan: StudyConfig | None) -> Iterator[str]:
+def _opening(study: Study) -> Iterator[str]:
     yield "# Findings"
     yield (
         f"What the runs of the study {code(study.name)} say of the claims in \"Slimming Down LLMs Without Losing Their "
@@ -56,12 +52,9 @@ def _opening(study: Study, plan: StudyConfig | None) -> Iterator[str]:
         "written by hand. Intervals are 95%: Wilson's for a score, paired on the same items for a change."
     )  # fmt: skip
     yield from what_was_run(study)
-    there = {run.record.id for run in study.runs}
-    never = [config.run_id for config in plan.runs() if config.run_id not in there] if plan else []
-    gaps = [*study.missing, *([f"{len(never)} of the plan's runs are not complete: {join(never)}"] if never else [])]
-    if gaps:
+    if study.missing:
         yield "**Missing.** What follows is of the complete runs only."
-        yield bullets([f"{gap}." for gap in gaps])
+        yield bullets([f"{gap}." for gap in study.missing])
 
 
 def _claims(found: list[Claim]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from slimnb.analysis.comparison import (
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.evaluation.gold import GoldChange, gold_change
+from slimnb.store.planned import read_planned
 from slimnb.store.records import BenchmarkResult
 from slimnb.store.runs import RunFolder
 from slimnb.training.training_sets import made_for
@@ -122,9 +123,9 @@ def read_study(directory: Path) -> Study:
     """Read the runs of a study's directory, RUNS/STUDY.
 
     Raises:
-        SlimnbError: there is no completed run, or alignment.json is damaged.
+        SlimnbError: there is no completed run, or alignment.json or study.json is damaged.
     """
-    runs, missing = _completed(directory)
+    (runs, missing), planned = _completed(directory), read_planned(directory)
     if not runs:
         raise SlimnbError("\n  ".join([f"{directory}: no completed run to report on", *missing]))
     weights = Counter(run.record.lineage.weights_sha256 for run in runs if run.record.lineage)
@@ -136,6 +137,9 @@ def read_study(directory: Path) -> Study:
     fine_tunes = sorted(_with_variants(tuned), key=_place)
     bases = tuple(run for run in runs if run.config.training is None)
     missing += [reason for one in fine_tunes for reason in one.refused]
+    there = {path.parent.name for path in directory.glob("*/run.json")}
+    if absent := [name for name in planned if name not in there]:
+        missing.append(f"{len(absent)} of the study's {len(planned)} runs are not here: {', '.join(absent)}")
     return Study(directory.name, bases, tuple(fine_tunes), read_alignment(directory), tuple(missing))
 
 

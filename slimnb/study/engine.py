@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, Self
 
+from slimnb.store.planned import write_planned
 from slimnb.study.board import Board
 from slimnb.study.grid import StudyConfig
 from slimnb.study.local import Local
@@ -67,6 +68,7 @@ def run_study(
     root, directory = root.resolve(), Path.cwd()
     environment = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
     todo = cells(study, root)
+    write_planned(root / study.name, [cell.config.run_id for cell in todo])
     with _stopped_by_signals(), Board(study.name, todo) as board, executor or Local() as pool:
         try:
             for cell in todo:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from slimnb.store.planned import write_planned
 from slimnb.store.runs import RunFolder
 from tests.conftest import ROOT, MakeRun
 from tests.dashboard.app import EVIL, PAGES, TITLES, Open, checked, figures, names, opened, texts
@@ -49,6 +50,21 @@ def test_overview_names_what_was_forgotten(open_page: Open, make_run: MakeRun):
     for method, right in (("base", 30), ("lora", 5)):
         make_run(method, tuple(item < right for item in range(40)))
     assert "LoRA changed workshop_cs by -62.5 points" in texts(open_page("overview"))
+
+
+def test_overview_says_how_complete_a_study_is(open_page: Open, runs: dict[str, RunFolder]):
+    assert not open_page("overview").warning
+    study = runs["base"].path.parent
+    write_planned(study, [*(run.path.name for run in runs.values()), "lora-never-started", "../outside"])
+    (warning,) = open_page("overview").warning
+    complete = sum(run.record.status == "completed" for run in runs.values())
+    assert warning.value == f"{complete} of this study's {len(runs) + 2} runs are complete."
+
+
+@pytest.mark.parametrize("content", ["{", '{"runs": [1]}', '{"schema_version": 99, "runs": []}', "\x00" * 5_000_000])
+def test_a_damaged_plan_takes_no_page_down(content: str, open_page: Open, runs: dict[str, RunFolder]):
+    (runs["base"].path.parent / "study.json").write_text(content, encoding="utf-8")
+    assert "study.json" in texts(open_page("overview"))
 
 
 def test_overview_shows_figures_and_a_table(open_page: Open, runs: dict[str, RunFolder]):

@@ -1,0 +1,36 @@
+"""A study's study.json: which runs it is to have, so that what was never started is missed. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from slimnb.io.documents import read_stored, validated
+from slimnb.io.files import write_json
+from slimnb.store.records import Record
+
+SCHEMA_VERSION = 1
+FILE = "study.json"
+
+
+class Planned(Record):
+    """What study.json holds."""
+
+    schema_version: int = SCHEMA_VERSION
+    runs: tuple[str, ...]
+    """Their ids, in the order of the grid."""
+
+
+def read_planned(study: Path) -> tuple[str, ...]:
+    """The ids of the runs that `slimnb study run` was last asked for; none where no grid was run here.
+
+    Raises:
+        SlimnbError: the file is damaged, or of a newer slimnb.
+    """
+    fields = read_stored(study / FILE, SCHEMA_VERSION)
+    return () if fields is None else validated(Planned, fields, str(study / FILE)).runs
+
+
+def write_planned(study: Path, runs: Sequence[str]) -> None:
+    """Store them in a study's directory, in place of an earlier grid's."""
+    write_json(study / FILE, Planned(runs=tuple(runs)).model_dump(mode="json"))
