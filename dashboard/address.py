@@ -14,6 +14,8 @@ import streamlit as st
 
 from dashboard.widgets import say
 
+MOST_NAMED = 5
+"""Of what an address asks for and is not here."""
 EVERYWHERE = ("study", "teach", "figures")
 """What another study does not put back."""
 
@@ -137,11 +139,13 @@ def choose_study(studies: Sequence[str]) -> str:
 def _known(label: str, key: str, known: Callable[[str], bool]) -> list[str]:
     """What is asked for, less what cannot be had, which is named."""
     asked = st.session_state[ASKED].get(key) or []
-    for one in asked:
-        if not known(one):
-            st.warning(f"{label}: the address asks for one that is not here:")
-            say(one)
-    return [one for one in asked if known(one)]
+    found, unknown = [one for one in asked if known(one)], [one for one in asked if not known(one)]
+    for one in unknown[:MOST_NAMED]:
+        st.warning(f"{label}: the address asks for one that is not here:")
+        say(one)
+    if len(unknown) > MOST_NAMED:
+        say(f"and {len(unknown) - MOST_NAMED:,} more")
+    return found
 
 
 def _show(key: str, value: list[str], write: object) -> None:

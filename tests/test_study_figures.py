@@ -24,6 +24,7 @@ from slimnb.figures import (
     retention_plane,
     spectra,
 )
+from slimnb.figures.drawing import name_sides
 from slimnb.store.runs import RunFolder
 from tests.browser.invented import BENCHMARKS, invented_study
 from tests.conftest import MakeRun
@@ -111,6 +112,14 @@ def test_the_plane_has_both_lines_of_no_change(gains: pd.DataFrame):
     assert {(line.x0, line.x1) for line in layout.shapes} == {(0, 0), (0, 1)}
     assert layout.xaxis.title.text == "change elsewhere (points, mean of 2 benchmarks)"
     assert [trace.error_x.array[0] > 0 for trace in traces(figure)] == [True] * 4
+
+
+def test_a_name_stands_where_it_lies_on_nothing_or_nowhere():
+    x, y = (0.0, 100.0), (0.0, 100.0)
+    assert name_sides([(10, 50), (90, 50)], ["a name", "another name"], x, y) == ["top right", "top left"]
+    crowd = [(50.0 + i / 10, 50.0 + i / 10) for i in range(9)]
+    sides = name_sides(crowd, ["a name of its own"] * 9, x, y)
+    assert None in sides and len({*sides} - {None}) == len([side for side in sides if side]) > 0
 
 
 def test_predicted_alignment_keeps_holes_where_a_predictor_has_no_number(study: dict[str, RunFolder]):

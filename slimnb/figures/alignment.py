@@ -8,15 +8,13 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.figures.drawing import METHOD_STYLE, finish, rows_of, text
+from slimnb.figures.drawing import METHOD_STYLE, Pair, finish, name_sides, rows_of, text
 
 GREY = METHOD_STYLE["base"].colour
 # Okabe and Ito's light orange and sky blue: dark numbers are read on both.
 LOSS_TO_GAIN = [[0.0, "#E69F00"], [0.5, "#f7f7f7"], [1.0, "#56B4E9"]]
 FAR_TO_NEAR = [[0.0, "#f7f7f7"], [1.0, "#56B4E9"]]
 NUMBERS = {"color": "#1a1a1a", "size": 13}
-MOST_NAMED = 12
-"""Points of a plane that have their names beside them; of more the names would lie on each other."""
 
 
 def gains_matrix(frame: pd.DataFrame) -> go.Figure:
@@ -87,8 +85,11 @@ def alignment_matrix(frame: pd.DataFrame, predictor: str = "alignment") -> go.Fi
 def retention_plane(frame: pd.DataFrame) -> go.Figure:
     """`plane_frame`: up is more gained on the target, left is more lost elsewhere; 95% intervals on both."""
     figure, said, names = go.Figure(), [], fine_tunes(frame)
-    middle = (frame["elsewhere"].min() + frame["elsewhere"].max()) / 2 if len(frame) else 0
-    for row in rows_of(frame):
+    rows = rows_of(frame)
+    short = [_short(row.training_set) + (f", {row.variant}" if row.variant else "") for row in rows]
+    points = [(100 * row.elsewhere, 100 * row.gain) for row in rows]
+    sides = name_sides(points, short, _ends(frame, "elsewhere"), _ends(frame, "gain")) if rows else []
+    for row, point, label, side in zip(rows, points, short, sides, strict=True):
         style, name = METHOD_STYLE[row.method], names[row.run]
         each = "".join(f"<br>{text(benchmark)}: {_points(change)}" for benchmark, change in row.each.items())
         hover = (
@@ -97,9 +98,8 @@ def retention_plane(frame: pd.DataFrame) -> go.Figure:
             f"{100 * row.elsewhere_low:+.1f} to {100 * row.elsewhere_high:+.1f}){each}"
         )
         figure.add_scatter(
-            name=style.name, x=[100 * row.elsewhere], y=[100 * row.gain], hovertext=hover,
-            mode="markers+text" if len(frame) <= MOST_NAMED else "markers", text=text(_short(row.training_set)),
-            textposition=f"top {'left' if row.elsewhere > middle else 'right'}",
+            name=style.name, x=[point[0]], y=[point[1]], hovertext=hover, textposition=side,
+            mode="markers+text" if side else "markers", text=text(label),
             marker={"color": style.colour, "symbol": style.symbol, "size": 12},
             error_x=_whiskers(row.elsewhere, row.elsewhere_low, row.elsewhere_high, style.colour),
             error_y=_whiskers(row.gain, row.gain_low, row.gain_high, style.colour),
@@ -150,6 +150,13 @@ def _grid(rows: list[str], columns: list[str], empty: Any = None) -> list[list[A
 
 def _in_order(frame: pd.DataFrame, column: str) -> list[str]:
     return list(dict.fromkeys(frame[column])) if len(frame) else []
+
+
+def _ends(frame: pd.DataFrame, column: str) -> Pair:
+    """Of the axis that holds a column with its intervals, in points: with the room that Plotly leaves."""
+    low, high = 100 * min(0, frame[f"{column}_low"].min()), 100 * max(0, frame[f"{column}_high"].max())
+    room = 0.05 * (high - low)
+    return low - room, high + room
 
 
 def _whiskers(middle: float, low: float, high: float, colour: str) -> dict[str, Any]:

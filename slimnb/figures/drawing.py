@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from slimnb.config import METHODS
+
+Pair = tuple[float, float]
+Box = tuple[float, float, float, float]
+"""Left, right, bottom, top."""
 
 
 class Quantity(NamedTuple):
@@ -41,6 +46,8 @@ NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 CHANCE_COLOUR = "#CC79A7"
 LONGEST_LEGEND = 60
 """Letters that find room in the two lines above a figure on a narrow screen."""
+LETTERS, LINES = 75, 20
+"""That fit beside and above each other in a figure of usual size."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -147,3 +154,31 @@ def finish(figure: go.Figure, title: str, x: str, y: str, said: str, height: int
         legend=legend, margin={"t": 100 if legend["y"] > 1 else 50, "r": 10},
         template="plotly_white", barmode="group",
     )  # fmt: skip
+
+
+def name_sides(points: Sequence[Pair], names: Sequence[str], x: Pair, y: Pair) -> list[str | None]:
+    """The side of each point on which its name lies on nothing else, as Plotly's textposition; None where all do.
+
+    Args:
+        x, y: the ends of the axes.
+    """
+    letter, line = (x[1] - x[0]) / LETTERS, (y[1] - y[0]) / LINES
+    taken: list[Box] = [(a - letter, a + letter, b - line / 3, b + line / 3) for a, b in points]
+    sides: list[str | None] = []
+    for (a, b), name in zip(points, names, strict=True):
+        width, chosen = len(name) * letter, None
+        for side in ("top right", "top left", "bottom right", "bottom left"):
+            start = a + letter if "right" in side else a - letter - width
+            low = b + line / 3 if "top" in side else b - line / 3 - line
+            box = (start, start + width, low, low + line)
+            inside = x[0] <= box[0] and box[1] <= x[1] and y[0] <= box[2] and box[3] <= y[1]
+            if inside and not any(_meet(box, other) for other in taken):
+                taken.append(box)
+                chosen = side
+                break
+        sides.append(chosen)
+    return sides
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

@@ -10,6 +10,8 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from dashboard.address import MOST_NAMED
+from dashboard.widgets import clean
 from tests.corpus import Row
 from tests.corpus.run_folders import sound
 
@@ -43,10 +45,10 @@ def add(name: str, page: str, right: Any, **address: Any) -> None:
 
 
 def named(asked: str) -> Any:
-    """The page says what is not here, as plain text, and shows the default."""
+    """The page says what is not here, as plain text that a browser can show, and shows the default."""
     return lambda app: (
         "the address asks for one that is not here" in app.warning[0].value
-        and asked in [one.value for one in app.text]
+        and clean(asked) in [one.value for one in app.text]
         and asked not in "".join(one.value for one in app.markdown)
     )
 
@@ -58,7 +60,7 @@ def quiet(app: AppTest) -> bool:
 add("a study that is a path", "overview", named(EVIL), study=EVIL)
 add("a run that is a path", "training", named(EVIL), run=[EVIL])
 add("a run of 100,000 characters", "compare", named("r" * 100_000), other=["r" * 100_000])
-add("two hundred runs that are not there", "compare", lambda app: len(app.warning) == 200,
+add("two hundred runs that are not there", "compare", lambda app: len(app.warning) == MOST_NAMED,
     other=[f"r{i}" for i in range(200)])  # fmt: skip
 add("a margin that is no number", "compare", named("nan"), margin="nan")
 add("a margin beyond all numbers", "compare", named("1e999"), margin="1e999")
