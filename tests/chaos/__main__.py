@@ -1,17 +1,19 @@
 """Every fault at random moments of every command: `make chaos`, or `python -m tests.chaos [--seed N] [--only FAULT]`.
 
-Most points are of commands that need no torch, which start fast. The seed gives the same points again, as far as the
-machine takes the same steps: a study's runs work at once.
+Most points are of commands that need no torch, which start fast. The seed gives the same points again, however many are
+tried at once, as far as the machine takes the same steps: a study's runs work at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import signal
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from slimnb.machine.environment import describe
@@ -47,6 +49,24 @@ def try_point(chaos: Chaos, fault: str, name: str) -> Tried:
     return hub_point(chaos, fault) if fault in TROUBLES else chaos.point(fault, name)
 
 
+_chaos: Chaos | None = None
+"""Of a worker process."""
+
+
+def _begin(root: Path) -> None:
+    global _chaos
+    own = root / f"{os.getpid()}"
+    own.mkdir()
+    _chaos = Chaos(own, 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the command under way ends as well
+
+
+def _numbered(seed: int, number: int, fault: str, name: str) -> Tried:
+    assert _chaos
+    _chaos.dice = random.Random(f"{seed}, {number}")
+    return try_point(_chaos, fault, name)
+
+
 def rows(tried: list[Tried]) -> list[dict[str, object]]:
     """A line a fault."""
     found = []
@@ -64,27 +84,30 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--only", choices=list(POINTS), help="one fault; nothing is kept")
     parser.add_argument("--command", help="one command; nothing is kept")
+    parser.add_argument("--jobs", type=int, default=2, help="points tried at once; each command takes one core")
     parser.add_argument("--most", type=int, default=10**6, help="so many points, drawn; nothing is kept")
     chosen = parser.parse_args()
     wanted = [one for one in points(chosen.only) if chosen.command in (None, one[1])]
     whole = len(wanted) == len(points()) and chosen.most >= len(wanted)
     if chosen.most < len(wanted):
         wanted = random.Random(chosen.seed).sample(wanted, chosen.most)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the command under way ends as well
     tried: list[Tried] = []
     start = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="slimnb-chaos-") as root:
-        chaos = Chaos(Path(root), chosen.seed)
-        for number, (fault, name) in enumerate(wanted, start=1):
-            one = try_point(chaos, fault, name)
+    with (
+        tempfile.TemporaryDirectory(prefix="slimnb-chaos-") as root,
+        ProcessPoolExecutor(chosen.jobs, initializer=_begin, initargs=(Path(root),)) as pool,
+    ):
+        given = ((chosen.seed, number, *point) for number, point in enumerate(wanted, start=1))
+        for number, one in enumerate(pool.map(_numbered, *zip(*given, strict=True)), start=1):
             tried.append(one)
             ended = "LOST" if one.wrong else "survived" if one.happened else "ended before it happened"
-            print(f"[{number}/{len(wanted)}] {fault}, {name} at {one.at}: {ended}", flush=True)
+            print(f"[{number}/{len(wanted)}] {one.fault}, {one.command} at {one.at}: {ended}", flush=True)
             for line in one.wrong:
                 print(f"    {line}", flush=True)
+        mounts = Chaos(Path(root), 0).mounts
     shown = rows(tried)
     about = {"seed": chosen.seed, "minutes": round((time.monotonic() - start) / 60, 1),
-             "disk": "tmpfs" if chaos.mounts else "RLIMIT_FSIZE"}  # fmt: skip
+             "disk": "tmpfs" if mounts else "RLIMIT_FSIZE"}  # fmt: skip
     if whole:
         keep("faults", shown, **about, commit=describe()["git"])
         sys.exit(0 if show() else 1)
