@@ -44,10 +44,12 @@ def put(tmp_path: Path) -> Put:
     ) -> RunFolder:
         status, error = options.pop("status", "completed"), options.pop("error", None)
         costs = options.pop("costs", {"train_seconds": 60.0, "train_peak_bytes": 3 * 10**9, "label_tokens": 1000})
-        seed = options.get("seed", 0)
+        seed, machine = options.get("seed", 0), options.pop("machine", "")
         trained = {} if method == "base" else {"train_on": "hellaswag_train", "steps": 2}
         config = make_run_config(model="tiny", method=method, benchmarks=list(BASE), **(trained | options))
         run = RunFolder.create(tmp_path / "runs", "made_up", config)
+        if machine:
+            run.write_environment({"processor": machine, "cores": 2, "packages": {}})
         run.record.lineage = Lineage(model="tiny", weights_sha256="a" * 64, dtype=config.dtype)
         run.record.costs = Costs(**({} if method == "base" else costs))
         for name, share in BASE.items():
@@ -162,6 +164,21 @@ def test_low_cost_is_less_time_and_less_memory(put: Put, directory: Path) -> Non
     put("full", costs={"train_seconds": 120.0, "train_peak_bytes": 6 * 10**9})
     cost = found(directory)[3]
     assert cost.verdict == "agree" and "1 min 00 s against 2 min 00 s (-50.0%)" in cost.cases[0].evidence
+
+
+def test_costs_of_several_machines_are_told_apart(put: Put, directory: Path) -> None:
+    put(machine="slow")
+    for seed, machine in enumerate(("fast", "slow", "slow")):
+        put("lora", seed=seed, machine=machine, costs={"train_seconds": 60.0 * (1 + seed), "train_peak_bytes": 10**9})
+    put("full", machine="slow", costs={"train_seconds": 300.0, "train_peak_bytes": 6 * 10**9})
+    put("qlora", machine="other")
+    lora, qlora = found(directory)[3].cases
+    assert "(seeds 1 and 2): 2 min 30 s against 5 min 00 s" in lora.evidence and lora.verdict == "agree"
+    assert qlora.verdict == "not measured" and "processor slow and other" in qlora.evidence
+    text = report(directory)
+    assert "Machines: A: fast, 2 cores, no accelerator; B: other, 2 cores, no accelerator; C: slow," in text
+    assert "| lora on hellaswag_train (seed 0) | A | 1 min 00 s | 1.00 GB |" in text
+    assert "| lora on hellaswag_train (seeds 1 and 2) | C | 2 min 30 s | 1.00 GB |" in text
 
 
 def test_a_set_made_for_the_benchmark_against_the_others(put: Put, directory: Path) -> None:

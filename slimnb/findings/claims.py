@@ -114,7 +114,7 @@ def _aligned(study: Study) -> Iterator[tuple[FineTune, Comparison, str]]:
     """LoRA and QLoRA on the benchmark that their training set is made for."""
     for one in study.usual("lora", "qlora"):
         if one.target and (found := one.changes.get(one.target)):
-            yield one, found, f"{one.name} ({seeds(one)}), {one.target}"
+            yield one, found, f"{one.name} ({seeds(one.runs)}), {one.target}"
 
 
 def _improvements(study: Study) -> Iterator[Case]:
@@ -150,11 +150,14 @@ def _costs(study: Study) -> Iterator[Case]:
         if full is None:
             continue
         what = f"{tuned.name} against {full.name}"
-        if reasons := costs_differ_in(full.runs[0], tuned.runs[0]):
-            yield Case("not measured", f"{what}: costs do not compare ({join(reasons)})")
+        differing = [costs_differ_in(full.runs[0], run) for run in tuned.runs]
+        alike = [run for run, reasons in zip(tuned.runs, differing, strict=True) if not reasons]
+        if not alike:
+            yield Case("not measured", f"{what}: costs do not compare ({join(differing[0])})")
             continue
-        time = [mean_cost(one, lambda run: run.record.costs.train_seconds) for one in (full, tuned)]
-        memory = [mean_cost(one, lambda run: run.record.costs.train_peak_bytes) for one in (full, tuned)]
+        what += f" ({seeds(alike)})" if len(alike) < len(tuned.runs) else ""
+        time = [mean_cost(runs, lambda run: run.record.costs.train_seconds) for runs in (full.runs, alike)]
+        memory = [mean_cost(runs, lambda run: run.record.costs.train_peak_bytes) for runs in (full.runs, alike)]
         (slow, quick), (large, small) = time, memory
         if slow is None or quick is None or large is None or small is None:
             yield Case("not measured", f"{what}: time or memory was not recorded")
@@ -169,10 +172,10 @@ def _costs(study: Study) -> Iterator[Case]:
         )
 
 
-def mean_cost(tuned: FineTune, what: Callable[[RunFolder], float | None]) -> float | None:
-    """A cost's mean over the seeds; None where a run has not recorded it."""
-    known = [cost for run in tuned.runs if (cost := what(run)) is not None]
-    return mean(known) if len(known) == len(tuned.runs) else None
+def mean_cost(runs: Sequence[RunFolder], what: Callable[[RunFolder], float | None]) -> float | None:
+    """A cost's mean over runs; None where one has not recorded it."""
+    known = [cost for run in runs if (cost := what(run)) is not None]
+    return mean(known) if len(known) == len(runs) else None
 
 
 def _as_good(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
@@ -188,7 +191,7 @@ def _as_good(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
             continue
         matched.append((lora, qlora))
         details += [
-            _evenness(pair, f"{qlora.training_set} ({seeds(qlora)})") for pair in _pairs(study, [lora], [qlora])
+            _evenness(pair, f"{qlora.training_set} ({seeds(qlora.runs)})") for pair in _pairs(study, [lora], [qlora])
         ]
     if len(matched) < 2:
         return tuple(details), ()

@@ -16,6 +16,7 @@ from slimnb.findings.claims import mean_cost
 from slimnb.findings.study import FineTune, Study
 from slimnb.findings.words import bits, bullets, change, code, gain, join, seeds
 from slimnb.machine.contention import NOTICED
+from slimnb.store.runs import RunFolder
 from slimnb.units import duration, gigabytes
 
 WHOLE = {"hellaswag": 10_042, "gsm8k": 1_319, "mmlu_cs": 412, "mmlu_cs_cloze": 412}
@@ -49,9 +50,9 @@ def what_was_run(study: Study) -> Iterator[str]:
     ) if study.benchmarks else "No base run is complete, so there are no gains."  # fmt: skip
     rows = [
         {
-            "fine-tune": one.name, "made for": one.target or "-", "seeds": seeds(one).partition(" ")[2],
-            "label tokens": _count(mean_cost(one, lambda run: run.record.costs.label_tokens)),
-            "steps": _count(mean_cost(one, lambda run: run.record.costs.steps)),
+            "fine-tune": one.name, "made for": one.target or "-", "seeds": seeds(one.runs).partition(" ")[2],
+            "label tokens": _count(mean_cost(one.runs, lambda run: run.record.costs.label_tokens)),
+            "steps": _count(mean_cost(one.runs, lambda run: run.record.costs.steps)),
         }
         for one in study.fine_tunes
     ]  # fmt: skip
@@ -182,12 +183,11 @@ def options(study: Study) -> Iterator[str]:
 
 
 def costs(study: Study) -> Iterator[str]:
-    machines = {
-        f"{found.get('processor')}, {found.get('cores')} cores, {found.get('accelerator') or 'no accelerator'}"
-        for run in study.runs
-        if (found := run.environment())
-    }
-    yield "Means over the seeds." + (f" Machine: {join(sorted(machines))}." if machines else "")
+    """A row a fine-tune, and a machine where its seeds ran on several."""
+    machines = {machine: chr(ord("A") + i) for i, machine in enumerate(sorted({*map(_machine, study.runs)}))}
+    several = len(machines) > 1
+    listed = [f"{letter}: {machine}" if several else machine for machine, letter in machines.items()]
+    yield f"Means over the seeds. Machine{'s' if several else ''}: {'; '.join(listed)}."
     shares = [run.record.costs.train_contention or 0.0 for run in study.runs]
     if shares and max(shares) >= NOTICED:
         yield (
@@ -196,20 +196,33 @@ def costs(study: Study) -> Iterator[str]:
         )
     rows = []
     for one in study.fine_tunes:
-        memory = mean_cost(one, lambda run: run.record.costs.train_peak_bytes)
-        weights = mean_cost(one, lambda run: run.record.costs.weights_bytes)
-        trained = mean_cost(one, lambda run: run.record.costs.trainable_parameters)
-        total = mean_cost(one, lambda run: run.record.costs.total_parameters)
-        rows.append(
-            {
-                "fine-tune": one.name, "training": duration(mean_cost(one, lambda run: run.record.costs.train_seconds)),
-                "peak memory": gigabytes(None if memory is None else round(memory)),
-                "weights in memory": gigabytes(None if weights is None else round(weights)),
-                "trained": "-" if not trained or not total else f"{trained / 1e6:.1f}M ({trained / total:.1%})",
-                "label tokens": _count(mean_cost(one, lambda run: run.record.costs.label_tokens)),
-            }
-        )  # fmt: skip
+        by_machine = {machine: [run for run in one.runs if _machine(run) == machine] for machine in machines}
+        for machine, runs in by_machine.items():
+            if runs:
+                name = f"{one.name} ({seeds(runs)})" if len(runs) < len(one.runs) else one.name
+                rows.append({"fine-tune": name, **({"machine": machines[machine]} if several else {}), **_spent(runs)})
     yield table(rows) if rows else "No fine-tune is complete."
+
+
+def _spent(runs: Sequence[RunFolder]) -> dict[str, str]:
+    memory = mean_cost(runs, lambda run: run.record.costs.train_peak_bytes)
+    weights = mean_cost(runs, lambda run: run.record.costs.weights_bytes)
+    trained = mean_cost(runs, lambda run: run.record.costs.trainable_parameters)
+    total = mean_cost(runs, lambda run: run.record.costs.total_parameters)
+    return {
+        "training": duration(mean_cost(runs, lambda run: run.record.costs.train_seconds)),
+        "peak memory": gigabytes(None if memory is None else round(memory)),
+        "weights in memory": gigabytes(None if weights is None else round(weights)),
+        "trained": "-" if not trained or not total else f"{trained / 1e6:.1f}M ({trained / total:.1%})",
+        "label tokens": _count(mean_cost(runs, lambda run: run.record.costs.label_tokens)),
+    }
+
+
+def _machine(run: RunFolder) -> str:
+    found = run.environment()
+    if not found.get("processor"):
+        return "not recorded"
+    return f"{found['processor']}, {found.get('cores')} cores, {found.get('accelerator') or 'no accelerator'}"
 
 
 def what_training_did(study: Study) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from slimnb.analysis.comparison import Comparison, Side
 from slimnb.evaluation.gold import GoldChange
-from slimnb.findings.study import FineTune
 from slimnb.stats import PairedDifference
+from slimnb.store.runs import RunFolder
 from slimnb.units import points_between
 
 
@@ -30,8 +30,8 @@ def gain(one: Comparison) -> str:
     return f"{score(one.first)} to {score(one.second)}, {change(one.paired)} points"
 
 
-def seeds(tuned: FineTune) -> str:
-    numbers = [str(run.config.seed) for run in tuned.runs]
+def seeds(runs: Sequence[RunFolder]) -> str:
+    numbers = [str(run.config.seed) for run in runs]
     return f"seed{'s' if len(numbers) > 1 else ''} {join(numbers)}"
 
 

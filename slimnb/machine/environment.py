@@ -54,13 +54,16 @@ def describe() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name as the operating system tells it."""
+    """The processor's name as the operating system tells it.
+
+    With its family and model where there are such numbers: virtual machines of different speed share a name.
+    """
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    lines = info.read_text().splitlines() if info.exists() else []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = told.get("model name") or platform.processor() or platform.machine()
+    numbers = [f"{short} {told[key]}" for key, short in (("cpu family", "family"), ("model", "model")) if key in told]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def _accelerator() -> str | None:
