@@ -137,7 +137,7 @@ def test_quick_carries_out_the_methods_asked_for_and_once(tmp_path: Path, monkey
     monkeypatch.setattr(workshop, "RUNS", tmp_path)
     monkeypatch.setitem(workshop.STUDIES, "quick", study)
     first, again = workshop.runs("quick", "base"), workshop.runs("quick", "base")
-    assert list(first) == ["base"] and len(list((tmp_path / "try").iterdir())) == 1
+    assert list(first) == ["base"] and len(list((tmp_path / "try").glob("*/run.json"))) == 1
     assert first["base"].record.status == "completed"
     assert first["base"].record.finished == again["base"].record.finished
 

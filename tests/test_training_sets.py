@@ -80,7 +80,8 @@ def test_a_limit_takes_the_first_rows_and_keeps_the_fingerprint_of_all() -> None
 
 def test_rows_without_an_output_are_left_out(tmp_path: Path, write_rows: WriteRows) -> None:
     path = write_rows(tmp_path / "sft" / "alpaca.jsonl", [ALPACA | {"output": ""}, ALPACA])
-    assert [example.completion for example in load_training_set("alpaca", tmp_path).examples] == ["Pear."]
+    found = load_training_set("alpaca", tmp_path)
+    assert [example.completion for example in found.examples] == ["Pear."] and found.source == "sft/alpaca.jsonl"
     write_rows(path, [ALPACA | {"output": ""}])
     with pytest.raises(SlimnbError, match=f"{path}.*nothing|{path}.*no row"):
         load_training_set("alpaca", tmp_path)

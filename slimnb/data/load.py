@@ -108,7 +108,7 @@ class Rows:
     sha256: str
     """Over the rows in order: the same from a local file and from the Hub."""
     source: str
-    """The file, from the data directory on, or `Hub: REPOSITORY`."""
+    """The file, or `Hub: REPOSITORY`."""
 
 
 def data_directory(option: Path | None = None) -> Path | None:
@@ -145,13 +145,13 @@ def load_rows(name: str, split: str, directory: Path | None = None) -> Rows:
         if not source.is_file():
             raise SlimnbError(_missing(data_set, source))
         numbered = read_json_lines(source)
-        origin = str(source.relative_to(PROJECT if local == WORKSHOP else local))
+        origin = str(source.relative_to(PROJECT)) if local == WORKSHOP else str(source)
     else:
         numbered = _from_hub(data_set, split)
         origin = f"Hub: {data_set.hub}"
     rows = [validate_row(data_set.row, fields, where) for where, fields in numbered]
     if not rows:
-        raise SlimnbError(f"{origin if local is None else local / data_set.files[split]}: has no rows")
+        raise SlimnbError(f"{origin}: has no rows")
     return Rows(rows, fingerprint(rows), origin)
 
 

@@ -5,6 +5,7 @@ A set made for a benchmark asks as the benchmark asks, so that training and scor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,6 +106,7 @@ class Examples:
     sha256: str
     """Over all the set's rows, limit or not."""
     source: str
+    """The file, from the data directory on, or `Hub: REPOSITORY`."""
 
 
 def load_training_set(
@@ -130,7 +132,8 @@ def load_training_set(
     ]  # Alpaca has rows with no output: nothing to learn from
     if not examples:
         raise SlimnbError(f"{rows.source}: no row has anything to learn from")
-    return Examples(examples, rows.sha256, rows.source)
+    source = rows.source.removeprefix(f"{directory}{os.sep}") if directory else rows.source
+    return Examples(examples, rows.sha256, source)
 
 
 def _own_rows(name: str, columns: Mapping[str, str] | None) -> Rows:
