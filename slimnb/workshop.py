@@ -16,7 +16,7 @@ from slimnb.config import METHODS, Method
 from slimnb.data.load import data_directory
 from slimnb.errors import SlimnbError
 from slimnb.findings.study import Study, read_study
-from slimnb.io.places import DEFAULT_RUNS, PROJECT, SHIPPED
+from slimnb.io.places import DEFAULT_RUNS, DEMO, MEASURED, PROJECT
 from slimnb.machine.progress import reported_to
 from slimnb.store.runs import RunFolder
 from slimnb.study.grid import StudyConfig, load_study
@@ -34,8 +34,6 @@ STUDIES: dict[Mode, Path] = {
 """Mode -> the study that is carried out in it."""
 REFERENCE = PROJECT / "data" / "studies" / "reference.yaml"
 """The study of the paper's questions on the real benchmarks. It takes hours."""
-MEASURED = PROJECT / DEFAULT_RUNS / "reference"
-"""Its runs, as they ship with the project."""
 REPRODUCTION = "reproduction"
 """The study of the same runs as this machine carries them out: never mixed with those that ship."""
 _LENGTHS = {"epochs", "steps", "label_tokens"}
@@ -71,14 +69,14 @@ def runs(mode: Mode, *methods: Method) -> dict[Method, RunFolder]:
     """
     wanted = methods or METHODS
     if mode == "replay":
-        there = [RunFolder.read(path.parent) for path in sorted(SHIPPED.glob("*/run.json"))]
+        there = [RunFolder.read(path.parent) for path in sorted(DEMO.glob("*/run.json"))]
         found = {run.config.method: run for run in there if "workshop_math" in run.record.scores}
     else:
         planned = load_study(STUDIES[mode])
         grids = tuple(grid.model_copy(update={"methods": wanted}) for grid in planned.grids)
         found = {run.config.method: run for run in _carried_out(planned.model_copy(update={"grids": grids}))}
     if missing := [method for method in wanted if method not in found]:
-        raise SlimnbError(f"{SHIPPED}: no run of method {', '.join(missing)} on the workshop's benchmarks")
+        raise SlimnbError(f"{DEMO}: no run of method {', '.join(missing)} on the workshop's benchmarks")
     return {method: found[method] for method in METHODS if method in wanted}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from slimnb.analysis.gains import gains_frame
 from slimnb.errors import SlimnbError
-from slimnb.io.places import SHIPPED
+from slimnb.io.places import DEMO
 from slimnb.planning.advise import advise, near_by_words
 from slimnb.planning.architecture import read_architecture
 from slimnb.planning.evidence import elsewhere, expect, measured_of, read_evidence, rows_of
@@ -25,7 +25,7 @@ LORA = "lora-smollm2-135m-workshop-math-s0-d2e65b"
 
 @pytest.fixture(scope="module")
 def runs() -> list[RunFolder]:
-    return scan_study(SHIPPED)[0]
+    return scan_study(DEMO)[0]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def row(**changed: Any) -> dict[str, Any]:
 
 def test_the_runs_that_ship_are_read_with_their_counts() -> None:
     found = {run.id: run for run in read_evidence()}
-    record = json.loads((SHIPPED / LORA / "run.json").read_text())
+    record = json.loads((DEMO / LORA / "run.json").read_text())
     score = record["scores"]["workshop_math"]["metrics"]["strict-match"]
     assert found[LORA].scores["workshop_math"] == (score["k"], score["n"])
     assert (found[LORA].training_set, found[LORA].peak_bytes) == ("workshop_math", record["costs"]["train_peak_bytes"])

@@ -224,9 +224,12 @@ NO_BASE = "no base run starts from the same weights in the same precision"
 
 
 def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
-    """The first run among `runs` of the untouched model that a fine-tune started from, in the same precision."""
-    bases = (run for run in runs if run.config.method == "base")
-    return next((base for base in bases if base.record.lineage == tuned.record.lineage), None)
+    """The run of the untouched model that a fine-tune started from, in the same precision.
+
+    Of several, the first of those that share most benchmarks with it.
+    """
+    bases = [run for run in runs if run.config.method == "base" and run.record.lineage == tuned.record.lineage]
+    return max(bases, key=lambda base: len(base.record.scores.keys() & tuned.record.scores.keys()), default=None)
 
 
 def _equivalence(first: np.ndarray, second: np.ndarray, margin: float) -> Equivalence:

@@ -47,7 +47,7 @@ def advise(
     from slimnb.cli.plan import device_here, free_memory
     from slimnb.data.load import data_directory
     from slimnb.errors import SlimnbError
-    from slimnb.io.places import SHIPPED
+    from slimnb.io.places import DEMO, MEASURED
     from slimnb.planning.advise import advise as advised
     from slimnb.planning.advise import near_by_words
     from slimnb.planning.architecture import read_architecture
@@ -63,7 +63,8 @@ def advise(
     setup = Setup(method or "lora", rank, length=length, device=device)
     if method is None:
         setup = recommended(architecture, setup, there_is).setup
-    runs = [run for run in scan_study(evidence or SHIPPED)[0] if run.record.status == "completed"]
+    saved = [run for study in ([evidence] if evidence else [DEMO, MEASURED]) for run in scan_study(study)[0]]
+    runs = [run for run in saved if run.record.status == "completed"]
     others = sorted({run.config.training.data for run in runs if run.config.training})
     nearness, missing = near_by_words(train_on, others, asked, place, mapped)
     work = None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 DEFAULT_RUNS = Path("data/runs")
 PROJECT = Path(__file__).resolve().parents[2]
-SHIPPED = PROJECT / DEFAULT_RUNS / "demo"
-"""The runs that ship with the project."""
+DEMO, MEASURED = PROJECT / DEFAULT_RUNS / "demo", PROJECT / DEFAULT_RUNS / "reference"
+"""The studies whose runs ship with the project: on the workshop's benchmarks, and on the real ones."""
 
 
 def home() -> Path:

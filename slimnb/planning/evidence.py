@@ -5,7 +5,7 @@ Nothing is fitted here. A number is one that a run measured, with the run's id; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slimnb.config import Method
 from slimnb.errors import SlimnbError
 from slimnb.io.documents import read_json
-from slimnb.io.places import SHIPPED
+from slimnb.io.places import DEMO, MEASURED
 from slimnb.units import points, points_between
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class Evidence:
     seconds: float | None
 
 
-def read_evidence(directory: Path = SHIPPED) -> list[Evidence]:
-    """The completed runs of a study's directory; what cannot be read is no evidence, and is left out."""
+def read_evidence(*studies: Path) -> list[Evidence]:
+    """The completed runs of studies' directories, or of those that ship; what cannot be read is left out."""
     found = []
-    for path in sorted(directory.glob("*/run.json")):
+    for path in [path for study in studies or (DEMO, MEASURED) for path in sorted(study.glob("*/run.json"))]:
         with suppress(SlimnbError, KeyError, TypeError, AttributeError):
             record, config = read_json(path), read_json(path.with_name("config.json"))
             if record["status"] == "completed":
@@ -82,13 +82,16 @@ MOST = 2
 
 
 def _sentence(run: Evidence, runs: list[Evidence]) -> str | None:
-    base = next((one for one in runs if one.method == "base" and one.lineage == run.lineage), None)
-    if base is None:
-        return None
-    shared = [name for name in run.scores if name in base.scores and run.scores[name][1] == base.scores[name][1]]
-    told = "; ".join(f"{name} {base.scores[name][0]} to {run.scores[name][0]} of {run.scores[name][1]}"
-                     for name in shared)  # fmt: skip
+    bases = [one for one in runs if one.method == "base" and one.lineage == run.lineage]
+    told = max(("; ".join(_changes(base, run)) for base in bases), key=len, default="")
     return f"{run.id}, trained on {run.training_set}, changed right answers so: {told}." if told else None
+
+
+def _changes(base: Evidence, run: Evidence) -> Iterator[str]:
+    for name, (right, asked) in run.scores.items():
+        before, as_many = base.scores.get(name, (0, 0))
+        if asked == as_many:
+            yield f"{name} {before} to {right} of {asked}"
 
 
 @dataclass(frozen=True)
