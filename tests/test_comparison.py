@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slimnb.analysis.comparison import compare, compare_all, config_difference, costs_differ_in
+from slimnb.analysis.comparison import base_of, compare, compare_all, config_difference, costs_differ_in
 from slimnb.analysis.guard import format_failures
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
@@ -22,6 +22,13 @@ def test_a_comparison_counts_item_by_item(make_run: MakeRun) -> None:
     assert (change.first.scores[0].k, change.second.scores[0].k, change.metric) == (2, 3, "acc_norm")
     assert (change.paired.n, change.paired.fixed, change.paired.broken) == (5, 2, 1)
     assert change.paired.difference == pytest.approx(0.2)
+
+
+def test_of_several_bases_the_one_is_taken_that_answered_the_same(make_run: MakeRun) -> None:
+    other, base = make_run(benchmark="workshop_math", study="demo"), make_run()
+    tuned, stray = make_run("lora"), make_run("qlora", weights="b" * 64)
+    assert base_of(tuned, [other, tuned, base]) is base
+    assert base_of(tuned, [other, tuned]) is other and base_of(stray, [other, base]) is None
 
 
 def test_runs_of_different_origin_are_refused(make_run: MakeRun) -> None:
