@@ -16,7 +16,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import slimnb.interop
 from slimnb.analysis.comparison import compare
 from slimnb.benchmarks import get_benchmark
 from slimnb.cli.exchange import export_app, import_app
@@ -24,7 +23,8 @@ from slimnb.config import make_run_config
 from slimnb.errors import SlimnbError
 from slimnb.evaluation.evaluate import evaluate
 from slimnb.experiment import run as carry_out
-from slimnb.interop import TASKS
+from slimnb.interop import formats
+from slimnb.interop.formats import TASKS
 from slimnb.interop.lm_eval import import_results
 from slimnb.interop.lm_eval_export import export_run
 from slimnb.store.records import BenchmarkResult
@@ -440,7 +440,7 @@ def test_too_large_a_file_and_what_is_no_file_are_not_read(
     older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(slimnb.interop, "LARGEST", 1000)
+        patch.setattr(formats, "LARGEST", 1000)
         with pytest.raises(SlimnbError, match="larger than"):
             import_results(older, tmp_path / "runs", "study")
     path = one(older, HELLASWAG)

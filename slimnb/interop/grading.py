@@ -16,7 +16,7 @@ import pandas as pd
 from slimnb.benchmarks import Benchmark, ChoiceItem, OpenItem
 from slimnb.benchmarks.gsm8k import Gsm8k, normalize
 from slimnb.errors import SlimnbError
-from slimnb.interop import FILTERS, ChoiceSample, Results, TextSample, metric_keys
+from slimnb.interop.formats import FILTERS, ChoiceSample, Results, TextSample, metric_keys
 from slimnb.io.documents import short
 from slimnb.store.records import Score
 

@@ -32,7 +32,7 @@ from slimnb.data.load import DATA_SETS
 from slimnb.data.rows import read_json_lines, validate_row
 from slimnb.errors import SlimnbError
 from slimnb.evaluation.gold import bits_per_byte
-from slimnb.interop import (
+from slimnb.interop.formats import (
     FILTERS,
     AnotherTaskError,
     ChoiceSample,

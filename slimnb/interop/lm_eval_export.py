@@ -24,7 +24,7 @@ from slimnb.benchmarks.hellaswag import Hellaswag
 from slimnb.data.load import DATA_SETS, WORKSHOP
 from slimnb.data.rows import read_json_lines, validate_row
 from slimnb.errors import SlimnbError
-from slimnb.interop import (
+from slimnb.interop.formats import (
     FILTERS,
     USUAL_LIMIT,
     Call,
