@@ -10,7 +10,7 @@ from slimnb.analysis.exports import to_markdown
 from slimnb.analysis.retention import retained
 from slimnb.analysis.tables import interval
 from slimnb.anatomy import findings as mechanisms
-from slimnb.anatomy.record import read_anatomy
+from slimnb.anatomy.record import Anatomy, read_anatomy
 from slimnb.anatomy.report import QUANTITIES, Spread
 from slimnb.findings.claims import mean_cost
 from slimnb.findings.study import FineTune, Study
@@ -226,22 +226,24 @@ def _machine(run: RunFolder) -> str:
 
 
 def what_training_did(study: Study) -> Iterator[str]:
-    """From the stored anatomies of each fine-tune's first seed: what the literature expects, and what is seen."""
-    found = [(one, read_anatomy(one.runs[0].path)) for one in study.fine_tunes]
-    known = [(one, anatomy) for one, anatomy in found if anatomy is not None]
+    """From a stored anatomy of each fine-tune, of the first seed that has one: what is expected, and what is seen."""
+    known: dict[str, tuple[RunFolder, Anatomy]] = {}
+    for name, run in [(one.name, run) for one in study.fine_tunes for run in one.runs]:
+        if name not in known and (anatomy := read_anatomy(run.path)):
+            known[name] = run, anatomy
     if not known:
         yield "No run has an anatomy.json: `slimnb anatomy RUN` makes one where the adapter is."
         return
-    expected = {said.quantity: f"{said.quantity}: {said.expected} ({said.source})." for _, anatomy in known
+    expected = {said.quantity: f"{said.quantity}: {said.expected} ({said.source})." for _, anatomy in known.values()
                 for said in mechanisms(anatomy)}  # fmt: skip
     yield "What the literature expects:"
     yield bullets(list(expected.values()))
-    yield "What is seen, median (range) over the matrices of the first seed:"
+    yield "What is seen, median (range) over the matrices of one seed:"
     rows = []
-    for one, anatomy in known:
-        row = {"fine-tune": one.name}
-        for name, quantity in QUANTITIES.items():
-            row[name] = str(Spread.of(map(quantity, anatomy.matrices)) or "-")
+    for name, (run, anatomy) in known.items():
+        row = {"fine-tune": f"{name} ({seeds([run])})"}
+        for what, quantity in QUANTITIES.items():
+            row[what] = str(Spread.of(map(quantity, anatomy.matrices)) or "-")
         row["NF4 error over dW"] = str(Spread.of(matrix.error_over_update() for matrix in anatomy.matrices) or "-")
         rows.append(row)
     yield table(rows)
