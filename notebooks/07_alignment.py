@@ -257,9 +257,9 @@ for one in tuned:
     others = [other for other in tuned if other is not one and one.target in other.changes]
     if one.target not in one.changes or not others:
         continue
-    seeds = min(len(each.runs) for each in (one, *others))  # as many of each, so that all sets count alike
+    seeds = min(len(each.runs) for each in others)  # as many of each, so that all other sets count alike
     pooled = [run for other in others for run in other.runs[:seeds]]
-    paired = slimnb.compare(pooled, list(one.runs[:seeds]), one.target).paired
+    paired = slimnb.compare(pooled, list(one.runs), one.target).paired
     verdict = "better" if paired.low > 0 else "worse" if paired.high < 0 else "not resolved"
     verdicts.append("at the floor, see above" if at_floor(study, one.target) else verdict)
     between = points_between(paired.difference, paired.low, paired.high)

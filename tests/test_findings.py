@@ -129,6 +129,15 @@ def test_as_good_is_shown_by_equivalence_and_not_by_a_missing_difference(put: Pu
     assert as_good.verdict == "agree 2, disagree 1 of 3"
 
 
+def test_qlora_is_held_against_lora_of_the_same_seeds(put: Put, directory: Path) -> None:
+    put()
+    for seed, better in enumerate((0.1, 0.4)):
+        put("lora", {HELLASWAG: better}, seed=seed)
+    put("qlora", {HELLASWAG: 0.1})
+    (case, *_) = found(directory)[4].cases
+    assert "(seed 0), hellaswag: QLoRA less LoRA +0.0 (" in case.evidence
+
+
 def test_training_sets_together_resolve_what_each_alone_does_not(put: Put, directory: Path) -> None:
     put()
     for name in (*MADE, "alpaca"):
