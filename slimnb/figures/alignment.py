@@ -154,7 +154,8 @@ def _in_order(frame: pd.DataFrame, column: str) -> list[str]:
 
 def _ends(frame: pd.DataFrame, column: str) -> Pair:
     """Of the axis that holds a column with its intervals, in points: with the room that Plotly leaves."""
-    low, high = 100 * min(0, frame[f"{column}_low"].min()), 100 * max(0, frame[f"{column}_high"].max())
+    low = 100 * min(0.0, float(frame[f"{column}_low"].min()))
+    high = 100 * max(0.0, float(frame[f"{column}_high"].max()))
     room = 0.05 * (high - low)
     return low - room, high + room
 
