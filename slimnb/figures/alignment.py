@@ -154,8 +154,9 @@ def _in_order(frame: pd.DataFrame, column: str) -> list[str]:
 
 def _ends(frame: pd.DataFrame, column: str) -> Pair:
     """Of the axis that holds a column with its intervals, in points: with the room that Plotly leaves."""
-    low = 100 * min(0.0, float(frame[f"{column}_low"].min()))
-    high = 100 * max(0.0, float(frame[f"{column}_high"].max()))
+    rows: list[Any] = rows_of(frame)
+    low = 100 * min(0.0, *(getattr(row, f"{column}_low") for row in rows))
+    high = 100 * max(0.0, *(getattr(row, f"{column}_high") for row in rows))
     room = 0.05 * (high - low)
     return low - room, high + room
 
