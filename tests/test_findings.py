@@ -350,7 +350,8 @@ def test_gains_that_are_all_noise_leave_nothing_to_predict() -> None:
 
 def test_mechanisms_come_from_the_stored_anatomies(put: Put, directory: Path) -> None:
     put()
-    run = put("lora")
+    put("lora")
+    run = put("lora", seed=1)
     matrix = Matrix(
         name="m", layer=0, kind="q_proj", shape=(4, 4), singular_values=[1.0], effective_rank=1.5, stable_rank=1.2,
         energy_rank=1, relative_norm=0.1, amplification=2.0, alignment=3.0, cosines=[0.2, 0.9],
@@ -360,7 +361,7 @@ def test_mechanisms_come_from_the_stored_anatomies(put: Put, directory: Path) ->
                       directions=2, matrices=[matrix], skipped=0, seconds=1)  # fmt: skip
     write_json(run.path / "anatomy.json", anatomy.model_dump(mode="json"))
     section = report(directory).partition("## Mechanisms")[2]
-    assert "| lora on hellaswag_train | 1.5 (1.5 to 1.5) |" in section and "3 (3 to 3)" in section
+    assert "| lora on hellaswag_train (seed 1) | 1.5 (1.5 to 1.5) |" in section and "3 (3 to 3)" in section
     assert "Intruder dimensions:" in section
 
 
