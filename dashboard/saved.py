@@ -121,8 +121,7 @@ class SavedRun(RunFolder):
 
     def _checked(self, largest: int, *parts: str) -> Path:
         path = self.path.joinpath(*parts)
-        if os.path.lexists(path):
-            check(path, self.path.parent.parent, largest)
+        _there(path, self.path.parent.parent, largest)
         return path
 
 
@@ -133,9 +132,8 @@ def stored_alignment(study: Path) -> Alignment | None:
         SlimnbError: it leads out of the runs directory, is too large, or is no such file.
     """
     path = study / ALIGNMENT
-    if not os.path.lexists(path):
+    if not _there(path, study.parent, LARGEST_RECORD):
         return None
-    check(path, study.parent, LARGEST_RECORD)
     if found := read_alignment(study):
         _is_text(found, path)
     return found
@@ -147,16 +145,24 @@ def stored_plan(study: Path) -> tuple[str, ...]:
     Raises:
         SlimnbError: study.json leads out of the runs directory, is too large, or is no such file.
     """
-    path = study / PLANNED
-    if not os.path.lexists(path):
-        return ()
-    check(path, study.parent, LARGEST_RECORD)
-    return read_planned(study)
+    return read_planned(study) if _there(study / PLANNED, study.parent, LARGEST_RECORD) else ()
 
 
 def stamp_of(folder: Path | str) -> Stamp:
     """Changes whenever a run's record does: files are replaced, and written in an order that ends with run.json."""
     return tuple(changed(f"{folder}/{name}") for name in RECORDS)
+
+
+def _there(path: Path, root: Path, largest: int) -> bool:
+    """Whether there is anything of this name; if so, it may be read.
+
+    Raises:
+        SlimnbError: it may not; see `check`.
+    """
+    if not os.path.lexists(path):
+        return False
+    check(path, root, largest)
+    return True
 
 
 def check(path: Path, root: Path, largest: int) -> None:

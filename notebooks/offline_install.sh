@@ -26,7 +26,7 @@ PIP_CONFIG_FILE=/dev/null "$place/.venv/bin/python" -m pip --isolated install --
   --no-index --find-links "$kit/wheels" --constraint "$place/constraints.txt" --editable "$place[all]"
 
 for model in "$kit/models"/*; do
-  target=$("$place/.venv/bin/python" -c 'from slimnb.places import home; print(home() / "models")')/$(basename "$model")
+  target=$("$place/.venv/bin/python" -c 'from slimnb.io.places import home; print(home() / "models")')/$(basename "$model")
   if [ ! -d "$target" ]; then
     mkdir -p "$(dirname "$target")"
     cp -R "$model" "$target.copying"

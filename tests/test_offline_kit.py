@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,12 @@ def test_the_project_is_what_git_knows_and_is_renewed(tmp_path: Path) -> None:
     there = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file())
     assert there == [".gitignore", "a.py", "data/b.txt"]
     assert (target / "a.py").read_text() == "not committed yet"
+
+
+def test_the_installer_asks_slimnb_for_what_there_is() -> None:
+    (asked,) = re.findall(r"-c '(from slimnb.*)'\)", (PROJECT / "notebooks" / "offline_install.sh").read_text())
+    outcome = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60)
+    assert outcome.returncode == 0 and Path(outcome.stdout.strip()).name == "models", outcome.stderr
 
 
 def test_without_git_nothing_is_copied(tmp_path: Path) -> None:

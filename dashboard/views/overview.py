@@ -18,6 +18,7 @@ from dashboard.wording import change_cell, score_cell
 from slimnb.errors import SlimnbError
 from slimnb.figures import METHOD_STYLE, differences, scores, scores_frame
 from slimnb.figures.drawing import rows_of
+from slimnb.store.planned import how_complete
 
 
 def page() -> None:
@@ -64,13 +65,11 @@ def page() -> None:
 def _how_complete(runs: Sequence[SavedRun]) -> None:
     """What a study that is not complete has not measured yet, before anyone reads it as an answer."""
     try:
-        planned = set(stored_plan(runs[0].path.parent))
+        planned = stored_plan(runs[0].path.parent)
     except SlimnbError as error:
         say(error)
         return
-    complete = {run.path.name for run in runs if run.record.status == "completed"}
-    if planned - complete:
-        said = f"{len(planned & complete)} of this study's {len(planned)} runs are complete."
+    if said := how_complete(planned, {run.path.name for run in runs if run.record.status == "completed"}):
         st.warning(said, icon=":material/hourglass:")
 
 

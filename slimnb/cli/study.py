@@ -157,7 +157,7 @@ def _predicted_peak(model: str, setup: Any) -> int | None:
 @study_app.command("show")
 def study_show(directory: Path) -> None:
     """Print the table of a directory of runs, RUNS/STUDY, without running anything."""
-    from slimnb.store.planned import read_planned
+    from slimnb.store.planned import how_complete, read_planned
     from slimnb.store.runs import scan_study
 
     found, broken = scan_study(directory)
@@ -167,9 +167,8 @@ def study_show(directory: Path) -> None:
     if not complete:
         raise SlimnbError(f"{directory}: holds no complete run")
     _print_study(complete, directory.name)
-    planned = read_planned(directory)
-    if absent := set(planned) - {run.path.name for run in complete}:
-        print(f"{len(planned) - len(absent)} of the study's {len(planned)} runs are complete.")
+    if said := how_complete(read_planned(directory), {run.path.name for run in complete}):
+        print(said)
 
 
 @study_app.command("status")

@@ -184,7 +184,8 @@ def options(study: Study) -> Iterator[str]:
 
 def costs(study: Study) -> Iterator[str]:
     """A row a fine-tune, and a machine where its seeds ran on several."""
-    machines = {machine: chr(ord("A") + i) for i, machine in enumerate(sorted({*map(_machine, study.runs)}))}
+    ran_on = {run.path: _machine(run) for run in study.runs}
+    machines = {machine: chr(ord("A") + i) for i, machine in enumerate(sorted({*ran_on.values()}))}
     several = len(machines) > 1
     listed = [f"{letter}: {machine}" if several else machine for machine, letter in machines.items()]
     yield f"Means over the seeds. Machine{'s' if several else ''}: {'; '.join(listed)}."
@@ -196,7 +197,7 @@ def costs(study: Study) -> Iterator[str]:
         )
     rows = []
     for one in study.fine_tunes:
-        by_machine = {machine: [run for run in one.runs if _machine(run) == machine] for machine in machines}
+        by_machine = {machine: [run for run in one.runs if ran_on[run.path] == machine] for machine in machines}
         for machine, runs in by_machine.items():
             if runs:
                 name = f"{one.name} ({seeds(runs)})" if len(runs) < len(one.runs) else one.name

@@ -18,7 +18,7 @@ from slimnb.config import Dtype, FourBit, Lora
 from slimnb.errors import SlimnbError
 from slimnb.io.places import home
 from slimnb.machine.quiet import known_noise_hidden
-from slimnb.models.offline import OFFLINE_MODELS
+from slimnb.models.offline import OFFLINE_MODELS, from_hub
 from slimnb.models.trust import NO_CODE, refuse_unsafe
 
 
@@ -259,16 +259,6 @@ def _bitsandbytes(four_bit: FourBit, dtype: Dtype) -> Any:
 def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    from slimnb.io.hub import HUB_ERRORS, hub_or_cache
-
     wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*"]
-    try:
-        with hub_or_cache(name, "model"):
-            return Path(snapshot_download(name, allow_patterns=wanted))
-    except HUB_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else "no reason given"
-        raise SlimnbError(
-            f"{name} is neither an offline model ({', '.join(OFFLINE_MODELS)}) nor a local directory, and could not be "
-            f"downloaded from the Hub ({type(error).__name__}: {reason}). Without the network, name one of "
-            "these or a directory"
-        ) from error
+    with from_hub(name):
+        return Path(snapshot_download(name, allow_patterns=wanted))

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,27 @@ OFFLINE_MODELS = {
         OfflineModel("tiny", "random bytes-to-bytes Llama, for tests", "Apache-2.0", "9k", "made here", prepare_tiny),
     )
 }
+
+
+@contextmanager
+def from_hub(name: str, part: str = "") -> Iterator[None]:
+    """Within the block the Hub is asked for a model that is no offline model; that it has not got it is told in words.
+
+    Args:
+        part: what of the model is asked for, with a space behind it.
+
+    Raises:
+        SlimnbError: the Hub does not answer or has no such model.
+    """
+    from slimnb.io.hub import HUB_ERRORS, hub_or_cache
+
+    try:
+        with hub_or_cache(name, "model"):
+            yield
+    except HUB_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else "no reason given"
+        raise SlimnbError(
+            f"{name} is neither an offline model ({', '.join(OFFLINE_MODELS)}) nor a local directory, and {part}could "
+            f"not be downloaded from the Hub ({type(error).__name__}: {reason}). Without the network, name one of "
+            "these or a directory"
+        ) from error

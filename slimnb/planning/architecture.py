@@ -17,7 +17,7 @@ from slimnb.errors import SlimnbError
 from slimnb.io.documents import read_json
 from slimnb.io.places import home
 from slimnb.machine.quiet import known_noise_hidden
-from slimnb.models.offline import OFFLINE_MODELS
+from slimnb.models.offline import OFFLINE_MODELS, from_hub
 from slimnb.models.trust import NO_CODE
 from slimnb.planning.formulas import Formula, find_formula, value
 
@@ -247,15 +247,5 @@ def _period(config: Any, model: Any) -> int:
 def _download_config(name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
-    from slimnb.io.hub import HUB_ERRORS, hub_or_cache
-
-    try:
-        with hub_or_cache(name, "model"):
-            return Path(hf_hub_download(name, "config.json")).parent
-    except HUB_ERRORS as error:
-        reason = str(error).splitlines()[0] if str(error) else "no reason given"
-        raise SlimnbError(
-            f"{name} is neither an offline model ({', '.join(OFFLINE_MODELS)}) nor a local directory, and its "
-            f"config.json could not be downloaded from the Hub ({type(error).__name__}: {reason}). Without the "
-            "network, name one of these or a directory"
-        ) from error
+    with from_hub(name, "its config.json "):
+        return Path(hf_hub_download(name, "config.json")).parent

@@ -83,7 +83,7 @@ MOST = 2
 
 def _sentence(run: Evidence, runs: list[Evidence]) -> str | None:
     bases = [one for one in runs if one.method == "base" and one.lineage == run.lineage]
-    told = max(("; ".join(_changes(base, run)) for base in bases), key=len, default="")
+    told = "; ".join(max((list(_changes(base, run)) for base in bases), key=len, default=[]))
     return f"{run.id}, trained on {run.training_set}, changed right answers so: {told}." if told else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from slimnb.io.documents import read_stored, validated
@@ -29,6 +29,12 @@ def read_planned(study: Path) -> tuple[str, ...]:
     """
     fields = read_stored(study / FILE, SCHEMA_VERSION)
     return () if fields is None else validated(Planned, fields, str(study / FILE)).runs
+
+
+def how_complete(planned: Sequence[str], complete: Collection[str]) -> str | None:
+    """How many of the runs are complete, in a sentence; None where all are, or none were planned."""
+    done = sum(name in complete for name in planned)
+    return f"{done} of this study's {len(planned)} runs are complete." if done < len(planned) else None
 
 
 def write_planned(study: Path, runs: Sequence[str]) -> None:
