@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--without-dashboard", action="store_true", help="leave its addresses out (half a minute)")
     given = parser.parse_args()
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "Implicitly cleaning up", ResourceWarning)  # streamlit's AppTest, at the exit
     table = rows()
     if not given.without_dashboard:
         from tests.corpus.addresses import ROWS
