@@ -22,7 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("dashboard", "notebooks", "dev", "cluster", "peers")
+EXTRAS = ("dashboard", "notebooks", "dev", "cluster", "peers", "chaos")
 KNOWN: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 MOST = 600
 """Seconds that pip-audit may take."""

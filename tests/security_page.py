@@ -1,4 +1,4 @@
-"""`python -m tests.security_page`: put the figures of data/perf/reliability.json into SECURITY.md."""
+"""`python -m tests.security_page`: put the figures of data/perf/reliability.json into SECURITY.md and README.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.chaos.report import RESULT
 
-PAGE = Path(__file__).resolve().parents[1] / "SECURITY.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "SECURITY.md", ROOT / "README.md")
 BLOCK = re.compile(r"(?<=<!-- figures: begin -->\n).*?(?=<!-- figures: end -->)", re.DOTALL)
 
 
@@ -32,6 +33,21 @@ def figures(document: dict[str, Any]) -> str:
             f"{total['wrong']:,} were wrong, {total['hung']:,} hung. The slowest took {slowest:.1f} s, "
             f"the largest {largest:,} MB."
         )
+    if rows := document.get("fuzzer", {}).get("rows"):
+        total = {key: sum(row[key] for row in rows) for key in ("inputs", "seconds", "faults")}
+        lines.append(
+            f"- Inputs that a fuzzer made, guided by the code that they reach ({document['fuzzer']['date']}): "
+            f"{total['inputs']:,} over {len(rows)} readers in {total['seconds'] / 60:.0f} minutes; "
+            f"{total['faults']:,} faults."
+        )
+    if rows := document.get("long_run", {}).get("rows"):
+        about, grown = document["long_run"], {row["what"]: row for row in document["long_run"]["rows"]}
+        others = [name for name, row in grown.items() if row["grew"] == "yes" and not name.startswith("memory")]
+        lines.append(
+            f"- {about['minutes'] / 60:.0f} hours of training and scoring in one process ({about['date']}, "
+            f"{about['runs']:,} runs): memory {grown['memory, MB']['growth, %']:+.1f}% from the second fifth of the "
+            f"time to the last; {' and '.join(others) or 'no open files, threads or temporary files'} more."
+        )
     return "".join(f"{line}\n" for line in lines) or "Nothing is measured yet: `make chaos` does it.\n"
 
 
@@ -40,4 +56,5 @@ def measured() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(BLOCK.sub(lambda found: figures(measured()), PAGE.read_text("utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(BLOCK.sub(lambda found: figures(measured()), page.read_text("utf-8")), encoding="utf-8")

@@ -12,8 +12,9 @@ from tests.chaos.report import keep, show
 
 SHORT = [
     ("kill -9", "import"), ("kill -9", "export"), ("kill -9", "report"), ("SIGTERM", "import"), ("SIGINT", "export"),
-    ("out of memory", "import"), ("full disk", "import"), ("full disk", "export"), ("read-only directory", "import"),
-    ("permission denied", "report"), ("clock set back", "import"), ("two processes", "import"),
+    ("memory refused", "import"), ("killed for want of memory", "export"), ("full disk", "import"),
+    ("full disk", "export"), ("read-only directory", "import"), ("permission denied", "report"),
+    ("clock set back", "import"), ("two processes", "import"),
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from slimnb.machine.environment import describe
 from tests.chaos.hub import COMMAND, TROUBLES, hub_point
+from tests.chaos.memory_group import kernel_kills
 from tests.chaos.points import LAUNCH, WORKER_DIES, Chaos, Tried
 from tests.chaos.report import RESULT, keep, show
 
@@ -27,7 +28,8 @@ POINTS: dict[str, dict[str, int]] = {
                 "data check": 1, "real study": 2},
     "SIGTERM": {"import": 5, "report": 3, "export": 3, "study": 5, "run": 2},
     "SIGINT": {"import": 5, "report": 3, "export": 3, "study": 5, "run": 2},
-    "out of memory": {"import": 9, "report": 4, "export": 5, "study": 5, "run": 2},
+    "memory refused": {"import": 5, "report": 2, "export": 2, "study": 2, "run": 1},
+    "killed for want of memory": {"import": 4, "report": 2, "export": 3, "study": 3, "run": 1},
     "full disk": {"import": 10, "report": 4, "export": 6, "study": 6, "run": 3, "merge": 2, "models get": 1},
     "read-only directory": {"import": 6, "report": 3, "export": 3, "study": 3, "run": 1},
     "permission denied": {"import": 6, "report": 3, "export": 3, "study": 3, "run": 1},
@@ -107,7 +109,8 @@ def main() -> None:
         mounts = Chaos(Path(root), 0).mounts
     shown = rows(tried)
     about = {"seed": chosen.seed, "minutes": round((time.monotonic() - start) / 60, 1),
-             "disk": "tmpfs" if mounts else "RLIMIT_FSIZE"}  # fmt: skip
+             "disk": "tmpfs" if mounts else "RLIMIT_FSIZE",
+             "killed by": "the kernel" if kernel_kills() else "SIGKILL"}  # fmt: skip
     if whole:
         keep("faults", shown, **about, commit=describe()["git"])
         sys.exit(0 if show() else 1)

@@ -15,7 +15,7 @@ from slimnb.store.runs import RunFolder, scan
 from tests.chaos.commands import Command
 
 WATCHED = ("runs", "out", "home")
-SIGNALS = ("kill -9", "SIGTERM", "SIGINT")
+SIGNALS = ("kill -9", "SIGTERM", "SIGINT", "memory taken")
 WITHOUT_RIGHTS = ("read-only directory", "permission denied")
 LAST_LINE = re.compile(r"\n\Z|^- PEFT [\d.]+\Z", re.MULTILINE)
 """How a whole page ends: with its last line's end, or, as PEFT writes an adapter's, with its version."""

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tests.chaos.left import (
     restore,
     told_badly,
 )
+from tests.chaos.memory_group import kernel_kills, memory_group
 
 PLANTED = ROOT / "tests" / "chaos" / "planted"
 SECONDS = 240.0
@@ -83,7 +84,8 @@ class Chaos:
             if fault == "two processes":
                 tried.wrong += self._two(name, place, at)
             else:
-                ended = self.start(name, place, self._plan(planted, name, place, at))
+                with memory_group() if planted == "memory taken" else nullcontext() as group:
+                    ended = self.start(name, place, self._plan(planted, name, place, at, group))
                 tried.wrong += told_badly(planted, ended)
             tried.happened = _counter(place, ".happened").exists()
             restore(place)
@@ -94,7 +96,9 @@ class Chaos:
         """How a fault is made: see tests/chaos/planted."""
         if fault == WORKER_DIES:
             return "kill -9"
-        if fault == "out of memory":
+        if fault == "killed for want of memory":
+            return "memory taken" if kernel_kills() else "kill -9"
+        if fault == "memory refused":
             return "memory error"
         return "file size" if fault == "full disk" and not self.mounts else fault
 
@@ -147,11 +151,11 @@ class Chaos:
             return Ended(None, ended.out, f"processes are left; {ended.err}")
         return ended
 
-    def _plan(self, fault: str, name: str, place: Path, at: int) -> dict[str, Any]:
+    def _plan(self, fault: str, name: str, place: Path, at: int, group: Path | None = None) -> dict[str, Any]:
         return {
             "fault": fault, "at": at, "counter": str(_counter(place)), "filler": str(place / "filler"),
             "watched": [str(place / one) for one in WATCHED], "rank": "1" if name == LAUNCH else None,
-            "left": self.dice.choice([0, 0, 4096, 20000]),
+            "left": self.dice.choice([0, 0, 4096, 20000]), "group": group and str(group),
         }  # fmt: skip
 
     @contextmanager

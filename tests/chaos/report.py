@@ -1,7 +1,8 @@
 """data/perf/reliability.json: what was tried against slimnb, and what became of it.
 
 `python -m tests.chaos.report` shows it; its exit status is 1 where anything was lost, wrong or hung. Each part writes
-a section of its own by `keep`: `faults` (tests.chaos), `inputs` (tests.corpus), `long_run` (tests.chaos.long_run).
+a section of its own by `keep`: `faults` (tests.chaos), `inputs` (tests.corpus), `fuzzer` (tests.corpus.fuzz) and
+`long_run` (tests.chaos.long_run).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ RESULT = Path(__file__).resolve().parents[2] / "data" / "perf" / "reliability.js
 TITLES = {
     "faults": "Faults planted in running commands",
     "inputs": "Bad inputs",
+    "fuzzer": "Inputs that a fuzzer made",
     "long_run": "Training and scoring in a loop, in one process",
 }
-TO_BE_NONE = ("lost", "wrong", "hung")
+TO_BE_NONE = ("lost", "wrong", "hung", "faults")
 """Columns that must hold 0."""
 
 

@@ -22,6 +22,9 @@ def plant(plan):
         return
     if plan.get("only") and plan["only"] not in " ".join(sys.orig_argv):
         return
+    if plan.get("group"):
+        with open(os.path.join(plan["group"], "cgroup.procs"), "w") as group:
+            group.write("0")
     counter = os.open(plan["counter"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.set_inheritable(counter, False)
     watched, at, busy, true_time, back = tuple(plan["watched"]), plan["at"], [False], time.time, [0.0]
@@ -42,6 +45,10 @@ def plant(plan):
             os.kill(os.getpid(), signal.SIGINT)
         elif fault == "memory error":
             raise MemoryError  # not RLIMIT_AS: pyarrow then waits for ever for threads that it cannot start
+        elif fault == "memory taken":
+            taken = []
+            while True:  # until the kernel kills
+                taken.append(bytearray(os.urandom(1 << 12) * (1 << 12)))
         elif fault == "full disk":
             with open(plan["filler"], "wb", buffering=0) as filler:
                 try:
