@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
-from dashboard.computed import changes, compared
+from dashboard.computed import compared
 from dashboard.saved import SavedRun
 from dashboard.wording import as_good, points, spent, verdict
-from slimnb.analysis.guard import config_difference
-from slimnb.figures import labels, scores_frame
+from slimnb.analysis.comparison import seeds_together
+from slimnb.analysis.fine_tunes import FineTune, of_the_same_seeds
+from slimnb.analysis.guard import beyond_the_method
 from slimnb.figures.drawing import rows_of
-from slimnb.training.training_sets import made_for
 
 
 @dataclass(frozen=True)
@@ -29,47 +30,69 @@ class Answer:
     """What the page opens with."""
 
 
-def answers(runs: Sequence[SavedRun]) -> list[Answer]:
-    """In the order in which a reader asks."""
-    changed = changes(runs)
-    names = labels(scores_frame(runs))
-    rows = [] if changed.empty else rows_of(changed)
+def answers(
+    runs: Sequence[SavedRun], about: Sequence[FineTune], gains: pd.DataFrame, names: dict[str, str]
+) -> list[Answer]:
+    """In the order in which a reader asks.
+
+    Args:
+        runs: what is shown, with their bases.
+        about: the fine-tunes among them.
+        gains: `gains_frame` of the runs.
+        names: run -> its short name; a fine-tune goes by its first run.
+    """
+    rows: list[Any] = rows_of(gains)
     bases = [run.path.name for run in runs if run.config.method == "base"]
     trained = [run.path.name for run in runs if run.config.method != "base"]
-    benchmark = next((row.benchmark for row in rows if _target(row)), next(iter(runs[0].record.scores)))
+    benchmark = next((row.benchmark for row in rows if row.target), next(iter(runs[0].record.scores)))
     against_base = {"first": bases[0], "other": trained} if bases and trained else None
+    costs = [spent(names[seeds[0].path.name], seeds) for seeds in seeds_together(runs)]
     return [
         _helped(rows, names, against_base),
-        _as_good(runs),
-        Answer("What did it cost?", [spent(names[run.path.name], run) for run in runs], "cost", "Costs",
-               {"benchmark": benchmark}),
+        _as_good(about),
+        Answer("What did it cost?", costs, "cost", "Costs", {"benchmark": benchmark}),
         _forgot(rows, names, against_base),
         _which_items(rows, names, bases),
-    ]  # fmt: skip
+    ]
+
+
+def aimed(rows: list[Any]) -> list[Any]:
+    """Those of a benchmark that the training set was made for; all where there are none."""
+    return [row for row in rows if row.target] or rows
 
 
 def _helped(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | None) -> Answer:
-    rows = [row for row in rows if row.method == "lora"]
-    lines = [verdict(names[row.run], row) for row in rows if _target(row)]
-    lines = lines or [verdict(names[row.run], row) for row in rows]  # trained for none of the benchmarks
+    lines = [verdict(names[row.run], row) for row in aimed([row for row in rows if row.method == "lora"])]
     lines = lines or ["This study has no LoRA run with a base run beside it."]
     return Answer("Did LoRA help?", lines, "compare", "Compare base with what was trained", choices)
 
 
-def _as_good(runs: Sequence[SavedRun]) -> Answer:
-    loras, qloras = ([run for run in runs if run.config.method == method] for method in ("lora", "qlora"))
-    pair = next(([one, other] for one in loras for other in qloras if _one_recipe(one, other)), None)
-    if pair is None:
-        return Answer("Was QLoRA as good?", ["This study has no LoRA and QLoRA run of one recipe."])
-    done, refused = compared(pair)
-    choices = {"first": pair[0].path.name, "other": [pair[1].path.name]}
-    lines = [*map(as_good, done), *refused]
-    return Answer("Was QLoRA as good?", lines, "compare", "Compare LoRA and QLoRA", choices)
+def _as_good(about: Sequence[FineTune]) -> Answer:
+    question = "Was QLoRA as good?"
+    loras, qloras = ([one for one in about if one.method == method] for method in ("lora", "qlora"))
+    pairs = [
+        of_the_same_seeds(lora, qlora)
+        for lora, qlora in product(loras, qloras)
+        if not beyond_the_method(lora.runs[0], qlora.runs[0])
+    ]
+    aimed_at = [pair for pair in pairs if pair[0].target in pair[0].runs[0].record.scores] or pairs[:1]
+    if not aimed_at:
+        return Answer(question, ["This study has no LoRA and QLoRA run of one recipe."])
+    lines = []
+    for lora, qlora in aimed_at:
+        done, refused = compared([*lora.runs, *qlora.runs])
+        alone = len(aimed_at) == 1
+        lines += [as_good(one, "" if alone else lora.training_set) for one in done
+                  if alone or one.benchmark == lora.target]  # fmt: skip
+        lines += refused
+    lora, qlora = aimed_at[0]
+    choices = {"first": lora.runs[0].path.name, "other": [run.path.name for run in (*lora.runs[1:], *qlora.runs)]}
+    return Answer(question, lines, "compare", "Compare LoRA and QLoRA", choices)
 
 
 def _forgot(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | None) -> Answer:
     question, link = "What did the model forget?", "Compare on every benchmark"
-    others = [row for row in rows if not _target(row) and pd.isna(row.refused)]
+    others = [row for row in rows if not row.target and pd.isna(row.refused)]
     if not others:
         return Answer(question, ["No benchmark but the one that was trained for was compared."])
     fallen = [row for row in others if row.resolved and row.difference < 0]
@@ -86,19 +109,15 @@ def _forgot(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | No
 def _which_items(rows: list[Any], names: dict[str, str], bases: list[str]) -> Answer:
     rows = [row for row in rows if pd.isna(row.refused)]
     shown = [row for row in rows if row.method == "lora"] or rows
+    if len({row.training_set for row in shown}) > 1:
+        shown = aimed(shown)
     if not shown:
         return Answer("On which items?", ["No two runs were compared item by item."])
-    lines = [f"{names[row.run]} fixed {row.fixed:.0f} and broke {row.broken:.0f} of the {row.n:.0f} items of "
-             f"{row.benchmark}." for row in shown]  # fmt: skip
+    lines = [
+        f"{names[row.run]} fixed {row.fixed:.0f} and broke {row.broken:.0f} of the {row.n:.0f} items of "
+        f"{row.benchmark}{' (more and less often right over the seeds)' if row.seeds > 1 else ''}."
+        for row in shown
+    ]
     most = max(shown, key=lambda row: row.broken)
     choices = {"first": bases[0], "second": most.run, "benchmark": most.benchmark, "change": ["broken"]}
     return Answer("On which items?", lines, "items", "Items that broke", choices)
-
-
-def _target(row: Any) -> bool:
-    """Whether the run was trained for this benchmark: on a set in whose form it asks."""
-    return isinstance(row.training_set, str) and made_for(row.training_set) == row.benchmark
-
-
-def _one_recipe(lora: SavedRun, qlora: SavedRun) -> bool:
-    return {field.split(".")[0] for field in config_difference(lora, qlora)} <= {"method", "four_bit"}

@@ -12,37 +12,41 @@ from dashboard.saved import SavedRun, changed
 from dashboard.store import options
 from slimnb.analysis.comparison import MARGIN, Comparison, compare_all
 from slimnb.analysis.drilldown import Texts, items_frame, texts
-from slimnb.analysis.frames import differences_frame
+from slimnb.analysis.fine_tunes import FineTune, fine_tunes
 from slimnb.analysis.gains import gains_frame
 from slimnb.analysis.guard import costs_differ_in
 from slimnb.anatomy import Anatomy
 from slimnb.anatomy.record import FILE as ANATOMY
-from slimnb.config import METHODS
 from slimnb.data.load import data_directory
 from slimnb.errors import SlimnbError
 
 MOST_SHOWN = 12
-"""Runs of which a page draws figures unless others are chosen: more is no figure to read."""
+"""Fine-tunes of which a page draws figures unless others are chosen: more is no figure to read."""
+MOST_SEEDS = 5
+"""Of a fine-tune, the first, that are put together on the first page."""
 
 
-def notable(runs: Sequence[SavedRun]) -> list[SavedRun]:
-    """The runs that a page begins with: all of a small study; of a large one the newest of each method."""
-    runs = [run for run in runs if run.record.scores]
-    if len(runs) <= MOST_SHOWN:
-        return runs
-    newest = sorted(runs, key=lambda run: -run.record.started)
-    each = [[run for run in newest if run.config.method == method] for method in METHODS]
-    return [of_it[0] for of_it in each if of_it]
+def tuned(runs: Sequence[SavedRun]) -> list[FineTune]:
+    """The fine-tunes that a study is about: all of a small one.
+
+    Of a large one those of the usual recipes whose training sets are made for a benchmark that was scored.
+    """
+    return _tuned(_state(runs), runs)
+
+
+def notable(runs: Sequence[SavedRun], seeds: int = 1) -> list[SavedRun]:
+    """The runs that a page begins with: bases, and so many seeds of each fine-tune that the study is about."""
+    runs, about = [run for run in runs if run.record.scores], tuned(runs)
+    bases = [run for run in runs if run.config.method == "base"]
+    held = {one.base.path for one in about if one.base}
+    kept = [run for run in bases if run.path in held] or bases[:1]
+    paths = {run.path for run in kept} | {run.path for one in about for run in one.runs[:seeds]}
+    return [run for run in runs if run.path in paths]
 
 
 def compared(runs: Sequence[SavedRun], margin: float = MARGIN) -> tuple[list[Comparison], list[str]]:
     """`compare_all` of the runs, the first of which is what the others are held against."""
     return _compared(_state(runs), margin, runs)
-
-
-def changes(runs: Sequence[SavedRun]) -> pd.DataFrame:
-    """`differences_frame` of the runs: each trained one against base."""
-    return _changes(_state(runs), runs)
 
 
 def gained(runs: Sequence[SavedRun]) -> pd.DataFrame:
@@ -101,9 +105,13 @@ def _compared(state: object, margin: float, _runs: Sequence[SavedRun]) -> tuple[
     return compare_all(_runs, margin)
 
 
-@st.cache_resource(ttl=600, max_entries=50, show_spinner=False)
-def _changes(state: object, _runs: Sequence[SavedRun]) -> pd.DataFrame:
-    return differences_frame(_runs)
+@st.cache_resource(ttl=600, max_entries=20, show_spinner=False)
+def _tuned(state: object, _runs: Sequence[SavedRun]) -> list[FineTune]:
+    everything = fine_tunes([run for run in _runs if run.record.scores])
+    if len(everything) <= MOST_SHOWN:
+        return everything
+    usual = [one for one in everything if one.usual is None]
+    return ([one for one in usual if one.target in one.runs[0].record.scores] or usual)[:MOST_SHOWN]
 
 
 @st.cache_resource(ttl=600, max_entries=20, show_spinner="Comparing every fine-tune with its base")

@@ -23,9 +23,9 @@ HOMES = {
     "slimnb.alignment": ["read_alignment"],
     "slimnb.anatomy": ["anatomy_frame"],
     "slimnb.analysis.frames": [
-        "comparisons_frame", "cost_frame", "curves_frame", "differences_frame", "predictions_frame", "scores_frame",
+        "comparisons_frame", "cost_frame", "curves_frame", "predictions_frame", "scores_frame",
     ],
-    "slimnb.analysis.gains": ["alignment_frame", "gains_frame", "plane_frame"],
+    "slimnb.analysis.gains": ["alignment_frame", "gains_frame", "mean_scores_frame", "plane_frame"],
 }  # fmt: skip
 """Where a notebook finds what makes the frames."""
 LONGEST = 4000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +26,9 @@ WHERE_TO_LOOK = """
 """The way by clicks to the five questions that the app answers; tests/browser walks it."""
 
 HOW_TO_READ = {
-    "scores": "A bar is the share of right answers and the line on it its 95% interval: with other items of the same "
-    "kind the score would lie there. Bars whose lines overlap may still differ, since the runs answered the same "
-    "items: look at the changes. The dashes are what guessing would score.",
+    "scores": "A bar is the share of right answers, of several seeds their mean; the line on it is the 95% interval: "
+    "with other items of the same kind the score would lie there. Bars whose lines overlap may still differ, since the "
+    "runs answered the same items: look at the changes. The dashes are what guessing would score.",
     "differences": "A point is the change on the same items and its line the 95% interval. A line that crosses 0 means "
     "that the change is not resolved with so many items, which is not the same as no change.",
     "equivalence": "The grey band is what counts as no difference. Only a line that lies wholly within the band shows "
@@ -60,15 +61,19 @@ HOW_TO_READ = {
 
 
 def verdict(name: str, row: Any) -> str:
-    """One sentence about a row of `slimnb.analysis.frames.differences_frame`."""
+    """One sentence about a row of `slimnb.analysis.gains.gains_frame`."""
     if pd.notna(row.refused):
         return f"{name} on {row.benchmark}: not compared. {row.refused}"
     end = "resolved" if row.resolved else f"not resolved with {row.n:.0f} items{_corrected(row, row.adjusted_p)}"
     return f"{name[:1].upper()}{name[1:]} changed {row.benchmark} by {points(row)}: {end}."
 
 
-def as_good(one: Comparison) -> str:
-    """Whether the second is as good as the first: a difference, equality within a margin, or neither shown."""
+def as_good(one: Comparison, after: str = "") -> str:
+    """Whether the second is as good as the first: a difference, equality within a margin, or neither shown.
+
+    Args:
+        after: what both were trained on, where it has to be said.
+    """
     margin = f"{100 * one.equivalence.margin:g} points"
     if one.resolved:
         end = "better" if one.paired.difference > 0 else "worse"
@@ -77,7 +82,8 @@ def as_good(one: Comparison) -> str:
     else:
         corrected = _corrected(one.paired, one.adjusted_p)
         end = f'neither a difference nor "as good within {margin}" is shown{corrected}'
-    return f"On {one.benchmark} QLoRA is {points(one.paired)} from LoRA: {end}."
+    after = f", after training on {after}," if after else ""
+    return f"On {one.benchmark}{after} QLoRA is {points(one.paired)} from LoRA: {end}."
 
 
 def _corrected(row: Any, adjusted_p: float) -> str:
@@ -92,18 +98,23 @@ def points(row: Any) -> str:
     return "{:+.1f} points (95% {:+.1f} to {:+.1f}, ".format(*numbers) + f"{row.n:.0f} items)"
 
 
-def spent(name: str, run: RunFolder) -> str:
-    """What a run took, as far as it is known."""
-    costs, said = run.record.costs, []
-    if run.config.training:
-        if costs.train_seconds is not None:
-            said.append(f"{duration(costs.train_seconds)} of training")
-        if costs.trainable_parameters is not None:
-            share = f" ({costs.trainable_parameters / costs.total_parameters:.1%})" if costs.total_parameters else ""
-            said.append(f"{costs.trainable_parameters / 1e6:,.1f} million trained parameters{share}")
-    peak = costs.train_peak_bytes or costs.eval_peak_bytes
-    if peak:
-        said.append(f"{peak / 1e9:.2f} GB of memory at most{'' if run.config.training else ', scoring'}")
+def spent(name: str, runs: Sequence[RunFolder]) -> str:
+    """What a run took, or each of several seeds, as far as it is known."""
+    costs, said = [run.record.costs for run in runs], []
+    if runs[0].config.training:
+        times = sorted(cost.train_seconds for cost in costs if cost.train_seconds is not None)
+        if times:
+            ends = dict.fromkeys(str(duration(seconds)) for seconds in (times[0], times[-1]))
+            said.append(f"{' to '.join(ends)} of training{' a seed' if len(runs) > 1 else ''}")
+        if (trained := costs[0].trainable_parameters) is not None:
+            whole = costs[0].total_parameters
+            said.append(
+                f"{trained / 1e6:,.1f} million trained parameters{f' ({trained / whole:.1%})' if whole else ''}"
+            )
+    peaks = [peak for cost in costs if (peak := cost.train_peak_bytes or cost.eval_peak_bytes)]
+    if peaks:
+        scoring = "" if runs[0].config.training else ", scoring"
+        said.append(f"{max(peaks) / 1e9:.2f} GB of memory at most{scoring}")
     return f"{name}: {', '.join(said) or 'not recorded'}."
 
 

@@ -234,7 +234,7 @@ Markdown(
 
 # %%
 from slimnb.findings.claims import at_floor
-from slimnb.findings.study import gold_of
+from slimnb.analysis.fine_tunes import gold_of
 from slimnb.findings.words import bits
 
 rows = []

@@ -20,10 +20,13 @@ from statsmodels.stats.proportion import proportion_confint
 DRAWS = 10_000
 
 
-def wilson(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(k: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of the proportion k / n, as (low, high) between 0 and 1.
 
     Source: Wilson (1927), recommended over the Wald interval by Brown, Cai and DasGupta (2001).
+
+    Args:
+        k: a count, or the mean of several.
 
     Raises:
         ValueError: n is not positive or k is not between 0 and n.

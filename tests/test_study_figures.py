@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from slimnb.alignment import read_alignment
-from slimnb.analysis.gains import alignment_frame, gains_frame, plane_frame
+from slimnb.analysis.gains import alignment_frame, gains_frame, mean_scores_frame, plane_frame
 from slimnb.anatomy import anatomy_frame
 from slimnb.errors import SlimnbError
 from slimnb.figures import (
@@ -22,9 +22,11 @@ from slimnb.figures import (
     predictions_frame,
     quantization,
     retention_plane,
+    scores,
     spectra,
 )
 from slimnb.figures.drawing import name_sides
+from slimnb.stats import wilson
 from slimnb.store.runs import RunFolder
 from tests.browser.invented import BENCHMARKS, invented_study
 from tests.conftest import MakeRun
@@ -74,9 +76,18 @@ def test_what_has_no_base_is_refused_with_the_reason(make_run: MakeRun):
 def test_seeds_are_one_row_and_another_rank_is_named(make_run: MakeRun):
     runs = [make_run("base"), make_run("lora", seed=0), make_run("lora", seed=1), make_run("lora", rank=4)]
     frame = gains_frame(runs)
-    assert list(frame["seeds"]) == [2, 1] and list(frame["variant"]) == ["", "alpha 8, rank 4"]
+    assert list(frame["seeds"]) == [2, 1] and list(frame["variant"]) == ["", "rank 4"]
     layout: Any = gains_matrix(frame).layout
-    assert list(layout.yaxis.ticktext) == ["workshop_<br>math<br>2 seeds", "workshop_<br>math<br>alpha 8<br>rank 4"]
+    assert list(layout.yaxis.ticktext) == ["workshop_<br>math<br>(2 seeds)", "workshop_<br>math<br>rank 4"]
+
+
+def test_scores_of_seeds_are_one_row_with_their_mean(make_run: MakeRun):
+    answers = [tuple(item < right for item in range(4)) for right in (1, 3, 4)]
+    runs = [make_run("base", answers[0]), *(make_run("lora", one, seed=seed) for seed, one in enumerate(answers[1:]))]
+    base, lora = mean_scores_frame(runs).to_dict("records")
+    assert (base["k"], base["seeds"], lora["k"], lora["seeds"], lora["n"]) == (1, 1, 3.5, 2, 4)
+    assert (lora["low"], lora["high"]) == wilson(3.5, 4)
+    assert "LoRA (2 seeds) on workshop_cs 87.5% (on average 3.5 of n = 4" in alt(scores(mean_scores_frame(runs)))
 
 
 def test_elsewhere_is_the_mean_of_the_others_and_its_interval_is_narrower_than_theirs(gains: pd.DataFrame):

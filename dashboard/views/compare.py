@@ -15,7 +15,8 @@ from dashboard.widgets import chart, downloads, records, say, table, where_to_cl
 from dashboard.wording import setting
 from slimnb.analysis.comparison import Comparison, config_difference
 from slimnb.analysis.exports import comparison_frame, comparison_record
-from slimnb.figures import comparisons_frame, differences, scores, scores_frame
+from slimnb.analysis.gains import mean_scores_frame
+from slimnb.figures import comparisons_frame, differences, scores
 
 BEHIND = ("metric", "n", "seeds", "first %", "second %", "verdict")
 
@@ -46,7 +47,7 @@ def page() -> None:
     elif not done:
         st.warning("Not compared: these runs were not scored on the same benchmark.")
     _changes(chosen, done, margin / 100)
-    chart(scores, scores_frame(chosen), "scores", chosen, "scores_frame(runs)")
+    chart(scores, mean_scores_frame(chosen), "scores", chosen, "mean_scores_frame(runs)")
     if done:
         st.page_link("views/items.py", label="The items that changed", icon=":material/quiz:",
                      query_params=here(first=first, second=others[0]))  # fmt: skip

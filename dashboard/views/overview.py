@@ -10,30 +10,34 @@ import streamlit as st
 
 from dashboard.address import here
 from dashboard.answers import answers
-from dashboard.computed import changes, notable
+from dashboard.computed import MOST_SEEDS, gained, notable, tuned
 from dashboard.saved import SavedRun, stored_plan
 from dashboard.store import the_runs
 from dashboard.widgets import chart, downloads, say, table, where_to_click
 from dashboard.wording import change_cell, score_cell
+from slimnb.analysis.gains import mean_scores_frame
 from slimnb.errors import SlimnbError
-from slimnb.figures import METHOD_STYLE, differences, scores, scores_frame
+from slimnb.figures import METHOD_STYLE, differences, labels, scores
 from slimnb.figures.drawing import rows_of
 from slimnb.store.planned import how_complete
 
 
 def page() -> None:
     everything = the_runs()
-    runs = notable(everything)
+    runs = notable(everything, MOST_SEEDS)
     if not runs:
         st.info("No run of this study has a score yet. The page *Runs* says how far each is.")
         return
     where_to_click()
     _how_complete(everything)
-    if len(runs) < len(everything):
-        scored = sum(bool(run.record.scores) for run in everything)
-        st.caption(f"{len(runs)} of {scored} scored runs are shown here, of a large study the newest of each method. "
-                   "The other pages have them all.")  # fmt: skip
-    for answer in answers(runs):
+    scored = sum(bool(run.record.scores) for run in everything)
+    if len(runs) < scored:
+        st.caption(f"{len(runs)} of {scored} scored runs are shown here: of a large study the fine-tunes of the usual "
+                   f"recipes for what was scored, with {MOST_SEEDS} seeds of each at most. The other pages have them "
+                   "all.")  # fmt: skip
+    gains, scores_ = gained(runs), mean_scores_frame(runs)
+    names = labels(scores_)
+    for answer in answers(runs, tuned(runs), gains, names):
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{answer.question}**")
             for line in answer.lines:
@@ -41,24 +45,44 @@ def page() -> None:
             if answer.page and answer.choices is not None:
                 query = here(**answer.choices)
                 st.page_link(f"views/{answer.page}.py", label=answer.link, query_params=query, icon=":material/search:")
+    _figures(runs, gains, scores_)
+    _table(gains, scores_)
 
-    changed, scored = changes(runs), scores_frame(runs)
-    if not changed.empty:
-        chart(differences, changed, "differences", runs, "differences_frame(runs)")
-    chart(scores, scored, "scores", runs, "scores_frame(runs)")
-    said = {(row.run, row.benchmark): change_cell(row) for row in rows_of(changed)}
-    trained = {run.path.name: Path(run.config.training.data).name for run in runs if run.config.training}
+
+def _figures(runs: Sequence[SavedRun], gains: pd.DataFrame, scored: pd.DataFrame) -> None:
+    """Changes and scores; where there are several training sets, on what each was made for."""
+    changes, all_scores, title = "gains_frame(runs)", "mean_scores_frame(runs)", "Change against base"
+    if gains["training_set"].nunique() > 1 and gains["target"].any():
+        gains, changes, title = (
+            gains.loc[gains["target"]],
+            f"{changes}.query('target')",
+            "Change on what was trained for",
+        )
+        asked = "target or method == 'base'"
+        scored, all_scores = scored.query(asked), f'{all_scores}.query("{asked}")'
+        st.caption("The figures have what each training set was made for; *Alignment and retention* has all the rest.")
+    if not gains.empty:
+        chart(differences, gains, "differences", runs, changes, title=title)
+    chart(scores, scored, "scores", runs, all_scores)
+
+
+def _table(gains: pd.DataFrame, scored: pd.DataFrame) -> None:
+    said = {(row.run, row.benchmark): change_cell(row) for row in rows_of(gains)}
     rows = [
-        {"method": METHOD_STYLE[row.method].name, "trained on": trained.get(row.run), "benchmark": row.benchmark,
-         "metric": row.metric, "right": f"{row.k}/{row.n}", "score (%)": score_cell(row),
-         "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
+        {"method": METHOD_STYLE[row.method].name,
+         "trained on": Path(row.training_set).name if pd.notna(row.training_set) else None, "variant": row.variant,
+         "seeds": row.seeds, "benchmark": row.benchmark, "metric": row.metric, "right": f"{row.k:.4g}/{row.n}",
+         "score (%)": score_cell(row), "change (points)": said.get((row.run, row.benchmark)), "run": row.run}
         for row in rows_of(scored)
     ]  # fmt: skip
+    shown = [name for name, value in rows[0].items() if name not in ("variant", "seeds") or
+             any(row[name] not in ("", 1) for row in rows)]  # fmt: skip
+    rows = [{name: row[name] for name in shown} for row in rows]
     table(rows, "Scores and changes against base, with 95% intervals")
     downloads(pd.DataFrame(rows), "scores")
     st.caption(
         "Intervals are 95%: Wilson's for a score, paired on the same items for a change. A change whose interval holds "
-        "0 is not resolved with so many items."
+        "0 is not resolved with so many items. Runs that differ in the seed alone are taken together."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from slimnb.io.documents import read_stored, validated
+from slimnb.io.documents import read_stored
 from slimnb.io.files import write_json
 from slimnb.store.records import Record
 
@@ -67,8 +67,7 @@ def read_alignment(study: Path) -> Alignment | None:
     Raises:
         SlimnbError: the file is damaged, or of a newer slimnb.
     """
-    fields = read_stored(study / FILE, SCHEMA_VERSION)
-    return None if fields is None else validated(Alignment, fields, str(study / FILE))
+    return read_stored(study / FILE, Alignment, SCHEMA_VERSION)
 
 
 def write_alignment(study: Path, alignment: Alignment) -> Path:

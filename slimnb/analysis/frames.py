@@ -43,13 +43,14 @@ def pair_frame(first: RunFolder, second: RunFolder) -> pd.DataFrame:
 
 
 def comparisons_frame(done: Sequence[Comparison], runs: Sequence[RunFolder]) -> pd.DataFrame:
-    """`compare_all`'s comparisons as rows like `pair_frame`'s; seeds taken together go by their first run."""
+    """`compare_all`'s comparisons as rows like `pair_frame`'s, and how many `seeds`, which go by their first run."""
     known = {run.record.id: run for run in runs}
     rows = [
-        {**identity(known[one.second.runs[0]]), "benchmark": one.benchmark, "refused": None, **_change(one)}
+        {**identity(known[one.second.runs[0]]), "benchmark": one.benchmark, "refused": None, **_change(one),
+         "seeds": len(one.second.runs)}
         for one in done
-    ]
-    return pd.DataFrame(rows).reindex(columns=[*_IDENTITY, *_CHANGE])
+    ]  # fmt: skip
+    return pd.DataFrame(rows).reindex(columns=[*_IDENTITY, *_CHANGE, "seeds"])
 
 
 def differences_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:

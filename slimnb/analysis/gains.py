@@ -1,4 +1,5 @@
-"""Gains as a matrix, training set x benchmark, and what was gained on the target against what was lost elsewhere.
+"""Gains as a matrix, training set x benchmark, and what was gained on the target against what was lost elsewhere; seeds
+of one configuration are taken together.
 
 As data frames, for slimnb.figures, notebooks and the dashboard. Imports no torch.
 """
@@ -12,9 +13,11 @@ from typing import Any
 import pandas as pd
 
 from slimnb.alignment.record import Alignment
-from slimnb.analysis.comparison import NO_BASE, base_of, compare_pair, config_difference, scored_on, seeds_together
+from slimnb.analysis.comparison import scored_on
+from slimnb.analysis.fine_tunes import fine_tunes
 from slimnb.analysis.frames import identity
 from slimnb.analysis.retention import Retention, retained
+from slimnb.stats import wilson
 from slimnb.store.runs import RunFolder
 from slimnb.training.training_sets import made_for
 
@@ -31,30 +34,52 @@ def gains_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
 
     Returns:
         run (that of the first seed), method, training_set, seeds; variant, in what a fine-tune's configuration differs
-        from the first one of its method and training set ("" for that one); benchmark; target, whether the training
+        from the usual one of its method and training set ("" for that one); benchmark; target, whether the training
         set was made for it; refused, why there is no change. Where there is one: n, difference, low, high, adjusted_p,
         resolved, fixed, broken; where it is not the target: right, kept, kept_low, kept_high, by_luck, at_chance and
         verdict, as `slimnb.analysis.retention.Retention` has them.
     """
-    rows, firsts = [], {}
-    for tuned in seeds_together([run for run in runs if run.config.training]):
-        one = tuned[0]
-        data = one.config.training.data if one.config.training else ""
-        variant = _variant(firsts.setdefault((one.config.method, data), one), one)
-        named = identity(one) | {"seeds": len(tuned), "variant": variant}
-        base = base_of(one, runs)
-        scored = scored_on(tuned)
-        done, refused = compare_pair(base, tuned, scored) if base else ([], dict.fromkeys(scored, NO_BASE))
-        found = {change.benchmark: change for change in done}
-        for benchmark in scored:
-            target, change = made_for(data) == benchmark, found.get(benchmark)
-            row = named | {"benchmark": benchmark, "target": target, "refused": refused.get(benchmark)}
-            if base and change:
+    rows = []
+    for tuned in fine_tunes(runs):
+        named = identity(tuned.runs[0]) | {"seeds": len(tuned.runs), "variant": tuned.variant}
+        for benchmark in scored_on(tuned.runs):
+            target, change = tuned.target == benchmark, tuned.changes.get(benchmark)
+            row = named | {"benchmark": benchmark, "target": target, "refused": tuned.refused.get(benchmark)}
+            if tuned.base and change:
                 row |= {name: getattr(change.paired, name) for name in _CHANGE}
                 row |= {"adjusted_p": change.adjusted_p, "resolved": change.resolved}
-                row |= {} if target else _retained(retained(base, tuned, change))
+                row |= {} if target else _retained(retained(tuned.base, tuned.runs, change))
             rows.append(row)
     return pd.DataFrame(rows).reindex(columns=_COLUMNS)
+
+
+def mean_scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
+    """One row untrained run or fine-tune x benchmark: the primary metric's mean over seeds, with its 95% interval.
+
+    The interval is Wilson's of the mean count: an item's mean over seeds varies less than one answer to it, so over
+    several seeds it is too wide rather than too narrow.
+
+    Returns:
+        run, method, training_set, seeds, variant, benchmark, target as in `gains_frame` (an untrained run has none);
+        metric, chance; k, the mean count of right answers, n, value, low, high.
+    """
+    sets = [(one, [one], "") for one in runs if one.config.training is None]
+    sets += [(tuned.runs[0], list(tuned.runs), tuned.variant) for tuned in fine_tunes(runs)]
+    rows = []
+    for first, seeds, variant in sets:
+        data = first.config.training.data if first.config.training else ""
+        for benchmark in scored_on(seeds):
+            results = [run.record.scores[benchmark] for run in seeds]
+            n = min(result.score.n for result in results)
+            value = sum(result.score.value for result in results) / len(results)
+            low, high = wilson(min(value * n, n), n)
+            rows.append(
+                identity(first)
+                | {"seeds": len(seeds), "variant": variant, "benchmark": benchmark,
+                   "target": made_for(data) == benchmark, "metric": results[0].primary, "chance": results[0].chance,
+                   "k": value * n, "n": n, "value": value, "low": low, "high": high}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def plane_frame(gains: pd.DataFrame) -> pd.DataFrame:
@@ -105,14 +130,3 @@ def alignment_frame(alignment: Alignment, predictor: str) -> pd.DataFrame:
 def _retained(one: Retention) -> dict[str, Any]:
     named = {"right": one.right, "kept": one.kept, "kept_low": one.low, "kept_high": one.high}
     return named | {"by_luck": one.by_luck, "at_chance": one.at_chance, "verdict": one.verdict}
-
-
-def _variant(first: RunFolder, other: RunFolder) -> str:
-    """In what a fine-tune differs from the first on the same data, e.g. "rank 4, targets attention"."""
-    if other is first:
-        return ""
-    differing = config_difference(first, other).items()
-    said = {field.split(".")[-1].replace("_", " "): value for field, (_, value) in differing if field != "seed"}
-    return ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in said.items()
-    )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from slimnb.errors import SlimnbError
-from slimnb.io.documents import read_stored, validated
+from slimnb.io.documents import read_stored
 from slimnb.store.records import Record
 
 SCHEMA_VERSION = 1
@@ -138,11 +138,8 @@ def read_anatomy(run: Path) -> Anatomy | None:
     Raises:
         SlimnbError: the file is damaged, or of a newer slimnb.
     """
-    fields = read_stored(run / FILE, SCHEMA_VERSION)
-    if fields is None:
-        return None
     try:
-        return validated(Anatomy, fields, str(run / FILE))
+        return read_stored(run / FILE, Anatomy, SCHEMA_VERSION)
     except SlimnbError as error:  # what is wrong with one matrix is wrong with hundreds
         first = str(error).partition(";")[0]
         raise SlimnbError(f"{first}. `slimnb anatomy --again` computes it anew") from error

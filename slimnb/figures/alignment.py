@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.figures.drawing import METHOD_STYLE, Pair, finish, name_sides, rows_of, text
+from slimnb.figures.drawing import METHOD_STYLE, Pair, finish, name_sides, rows_of, seeds_and_variant, text
 
 GREY = METHOD_STYLE["base"].colour
 # Okabe and Ito's light orange and sky blue: dark numbers are read on both.
@@ -126,9 +127,7 @@ def fine_tunes(frame: pd.DataFrame) -> dict[str, str]:
     names = {}
     for row in rows_of(frame):
         said = [METHOD_STYLE[row.method].name, "on"] if several else []
-        variant = f", {row.variant}" if row.variant else ""
-        seeds = f", {row.seeds} seeds" if row.seeds > 1 else ""
-        names[row.run] = " ".join([*said, _short(row.training_set)]) + variant + seeds
+        names[row.run] = " ".join([*said, _short(row.training_set)]) + seeds_and_variant(row)
     if len(set(names.values())) < len(names):  # two files of one name
         return {run: f"{name} {run[-6:]}" for run, name in names.items()}
     return names
@@ -139,7 +138,8 @@ def _matrix(figure: go.Figure, title: str, rows: list[str], columns: list[str], 
     if rows:
         ticks = [text(name).replace("_", "_<br>") for name in columns]
         figure.update_xaxes(tickvals=list(range(len(columns))), ticktext=ticks, showgrid=False)
-        ticks = [text(name).replace(" on ", " on<br>").replace(", ", "<br>").replace("_", "_<br>") for name in rows]
+        parts = ((" on ", " on<br>"), (", ", "<br>"), (" (", "<br>("), ("_", "_<br>"))
+        ticks = [reduce(lambda name, one: name.replace(*one), parts, text(name)) for name in rows]
         figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=ticks, showgrid=False, autorange="reversed")
     return figure.update_layout(margin_t=60, showlegend=False)
 

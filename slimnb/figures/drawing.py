@@ -58,11 +58,18 @@ def labels(frame: pd.DataFrame) -> dict[str, str]:
     sets = {row.run: row.training_set for row in runs if pd.notna(row.training_set)}
     if len(set(sets.values())) > 1:
         names |= {run: f"{names[run]} on {Path(data).name}" for run, data in sets.items()}
+    names |= {row.run: names[row.run] + seeds_and_variant(row) for row in runs}
     for length in (0, 1, 2):  # an id ends with the seed and a hash
         longer = {run: " ".join([name, *run.split("-")[-2:][:length]]) for run, name in names.items()}
         if len(set(longer.values())) == len(runs):
             return longer
     return {run: run for run in names}
+
+
+def seeds_and_variant(row: Any) -> str:
+    """What a frame of fine-tunes adds to a name: in what it differs from the usual one, and how many seeds it has."""
+    variant, seeds = getattr(row, "variant", ""), getattr(row, "seeds", 1)
+    return (f", {variant}" if variant else "") + (f" ({seeds} seeds)" if seeds > 1 else "")
 
 
 def line_styles(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -113,8 +120,10 @@ def error_bars(rows: list[Any], middle: str) -> dict[str, Any]:
 
 
 def told(row: Any) -> str:
-    """A score with its count and interval."""
-    return f"{row.value:.1%} ({row.k} of n = {row.n}, 95% interval {row.low:.1%} to {row.high:.1%})"
+    """A score with its count, over several seeds their mean, and its interval."""
+    seeds = getattr(row, "seeds", 1)
+    count = f"{row.k:g}" if seeds == 1 else f"on average {row.k:.1f}"
+    return f"{row.value:.1%} ({count} of n = {row.n}, 95% interval {row.low:.1%} to {row.high:.1%})"
 
 
 def counted(rows: list[Any]) -> str:

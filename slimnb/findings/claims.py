@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 from typing import Literal
 
 from slimnb.analysis.comparison import ALPHA, MARGIN, Comparison, compare_pair
+from slimnb.analysis.fine_tunes import FineTune, gold_of, of_the_same_seeds
 from slimnb.analysis.guard import beyond_the_method, costs_differ_in
-from slimnb.findings.study import FineTune, Study, gold_of
+from slimnb.findings.study import Study
 from slimnb.findings.words import bits, change, gain, join, score, seeds
 from slimnb.stats import holm
 from slimnb.store.runs import RunFolder
@@ -190,7 +191,7 @@ def _as_good(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
             said = f"{qlora.training_set}: the two differ in {join(others)} as well"
             details.append(Case("not measured", said))
             continue
-        lora, qlora = _of_the_same_seeds(lora, qlora)
+        lora, qlora = of_the_same_seeds(lora, qlora)
         matched.append((lora, qlora))
         details += [
             _evenness(pair, f"{qlora.training_set} ({seeds(qlora.runs)})") for pair in _pairs(study, [lora], [qlora])
@@ -199,15 +200,6 @@ def _as_good(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
         return tuple(details), ()
     together = _pairs(study, [lora for lora, _ in matched], [qlora for _, qlora in matched])
     return tuple(_evenness(pair, f"{len(matched)} training sets") for pair in together), tuple(details)
-
-
-def _of_the_same_seeds(one: FineTune, other: FineTune) -> tuple[FineTune, FineTune]:
-    """Both with the seeds that both have; unchanged where they have none in common."""
-    shared = {run.config.seed for run in one.runs} & {run.config.seed for run in other.runs}
-    if not shared:
-        return one, other
-    first, second = (tuple(run for run in tuned.runs if run.config.seed in shared) for tuned in (one, other))
-    return replace(one, runs=first), replace(other, runs=second)
 
 
 def _evenness(pair: Comparison, what: str) -> Case:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from slimnb.analysis.exports import to_markdown
+from slimnb.analysis.fine_tunes import FineTune
 from slimnb.analysis.retention import retained
 from slimnb.analysis.tables import interval
 from slimnb.anatomy import findings as mechanisms
 from slimnb.anatomy.record import Anatomy, read_anatomy
 from slimnb.anatomy.report import QUANTITIES, Spread
 from slimnb.findings.claims import mean_cost
-from slimnb.findings.study import FineTune, Study
+from slimnb.findings.study import Study
 from slimnb.findings.words import bits, bullets, change, code, gain, join, seeds
 from slimnb.machine.contention import NOTICED
 from slimnb.store.runs import RunFolder

@@ -48,11 +48,11 @@ def read_yaml(path: Path) -> Any:
     return _read(path, _parse_yaml, "YAML", LARGEST_YAML)
 
 
-def read_stored(path: Path, schema_version: int) -> Any:
-    """The document in a JSON file beside the runs, of at most this schema; None where there is no file.
+def read_stored(path: Path, model: type[Model], schema_version: int) -> Model | None:
+    """What a JSON file beside the runs holds, of at most this schema; None where there is no file.
 
     Raises:
-        SlimnbError: the file cannot be read, is not JSON, or is of a newer slimnb.
+        SlimnbError: the file cannot be read, is not JSON, is of a newer slimnb, or a field is missing or wrong.
     """
     if not path.exists():
         return None
@@ -60,7 +60,7 @@ def read_stored(path: Path, schema_version: int) -> Any:
     version = fields.get("schema_version") if isinstance(fields, dict) else None
     if isinstance(version, int) and version > schema_version:
         raise SlimnbError(f"{path}: written by a newer slimnb (schema {short(version)}): upgrade slimnb")
-    return fields
+    return validated(model, fields, str(path))
 
 
 def regular_file(path: Path, largest: int | None = None) -> None:

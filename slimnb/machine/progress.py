@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True)
+console = Console(stderr=True, force_jupyter=False)  # its bars want widgets there; a line at the end does not
 _REPORT_SECONDS = 1.0
 _report: Path | None = None
 

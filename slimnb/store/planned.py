@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from slimnb.io.documents import read_stored, validated
+from slimnb.io.documents import read_stored
 from slimnb.io.files import write_json
 from slimnb.store.records import Record
 
@@ -27,8 +27,8 @@ def read_planned(study: Path) -> tuple[str, ...]:
     Raises:
         SlimnbError: the file is damaged, or of a newer slimnb.
     """
-    fields = read_stored(study / FILE, SCHEMA_VERSION)
-    return () if fields is None else validated(Planned, fields, str(study / FILE)).runs
+    found = read_stored(study / FILE, Planned, SCHEMA_VERSION)
+    return found.runs if found else ()
 
 
 def how_complete(planned: Sequence[str], complete: Collection[str]) -> str | None:

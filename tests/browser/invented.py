@@ -27,9 +27,9 @@ KINDS = {"q_proj": (24, 24), "v_proj": (12, 24), "down_proj": (24, 64)}
 
 def invented_study(make_run: MakeRun) -> dict[str, RunFolder]:
     """Base and four fine-tunes on three benchmarks, by method and training set."""
-    runs = {"base": _scored(make_run("base", study=STUDY, benchmark=BENCHMARKS[0]), BASE_RIGHT)}
+    runs = {"base": scored(make_run("base", study=STUDY, benchmark=BENCHMARKS[0]), BASE_RIGHT)}
     for (method, data), right in RIGHT.items():
-        run = _scored(make_run(method, study=STUDY, benchmark=BENCHMARKS[0], train_on=data), right)
+        run = scored(make_run(method, study=STUDY, benchmark=BENCHMARKS[0], train_on=data), right)
         run.record.costs = Costs(train_seconds=60, train_peak_bytes=2 * 10**9, trainable_parameters=10**6,
                                  weights_bytes=3 * 10**8)  # fmt: skip
         run.save()
@@ -73,7 +73,7 @@ def invented_alignment(more: str = "unheard of") -> Alignment:
     )  # fmt: skip
 
 
-def _scored(run: RunFolder, right: tuple[int, ...]) -> RunFolder:
+def scored(run: RunFolder, right: tuple[int, ...]) -> RunFolder:
     """The first items of each benchmark are right."""
     one = run.items(BENCHMARKS[0])
     for benchmark, count in zip(BENCHMARKS, right, strict=True):

@@ -9,7 +9,8 @@ import pytest
 
 from slimnb.anatomy.record import FILE
 from slimnb.store.runs import RunFolder
-from tests.browser.invented import BENCHMARKS, STUDY
+from tests.browser.invented import BENCHMARKS, STUDY, scored
+from tests.conftest import MakeRun
 from tests.dashboard.app import Open, figures, names, opened, texts
 
 Study = dict[str, RunFolder]
@@ -35,6 +36,39 @@ def test_gains_stand_beside_predicted_alignment(open_page: Open, study: Study):
     assert names(plane) == ["LoRA", "LoRA", "QLoRA", "full"]
     assert plane["data"][0]["x"] == [pytest.approx(100 * (1 - 20) / 2 / 60)]
     assert plane["data"][0]["y"] == [pytest.approx(100 * 25 / 60)]
+
+
+def test_the_overview_speaks_of_what_each_set_was_made_for_with_its_seeds_together(
+    open_page: Open, study: Study, make_run: MakeRun
+):
+    first = study["lora workshop_math"]
+    again = make_run("lora", study=STUDY, benchmark=BENCHMARKS[0], train_on="workshop_math", seed=1)
+    scored(again, (47, 31, 20))
+    app = open_page("overview", study=STUDY)
+    said = texts(app)
+    assert "LoRA on workshop_math (2 seeds) changed workshop_math by +43.3 points" in said
+    assert "LoRA on workshop_cs changed workshop_cs by +30.0 points" in said
+    assert "LoRA on workshop_cs changed workshop_math" not in said
+    assert "LoRA on workshop_math (2 seeds) changed workshop_commonsense by -33.3 points" in said  # what was forgotten
+    assert "of training a seed" in said
+    changes, scores = figures(app)
+    assert titles(changes) == "Change on what was trained for" and names(changes) == ["LoRA", "LoRA", "QLoRA", "full"]
+    assert {len(trace["x"]) for trace in scores["data"] if trace["name"] == "base"} == {3}
+    assert {len(trace["x"]) for trace in scores["data"] if trace["name"] in ("LoRA", "QLoRA", "full")} == {1}
+    table = app.dataframe[0].value.set_index(["method", "trained on", "benchmark"])
+    row = table.loc[("LoRA", "workshop_math", "workshop_math")]
+    assert (row["right"], row["seeds"], row["run"]) == ("46/60", 2, first.path.name)
+    assert "variant" not in table
+
+
+def test_of_a_large_study_the_overview_has_the_usual_recipes(open_page: Open, study: Study, make_run: MakeRun):
+    for rank in range(2, 14):
+        run = make_run("lora", study=STUDY, benchmark=BENCHMARKS[0], train_on="workshop_math", rank=rank)
+        scored(run, (40, 30, 40))
+    app = open_page("overview", study=STUDY)
+    assert any("5 of 17 scored runs" in one.value for one in app.caption)
+    assert "rank" not in texts(app)
+    assert list(app.dataframe[0].value["run"].unique()) == [run.path.name for run in study.values()]
 
 
 def test_what_was_forgotten_is_listed_with_what_luck_alone_would_keep(open_page: Open, study: Study):
