@@ -68,8 +68,8 @@ for finding in examine(data=None):
 # | [11_your_own](11_your_own.ipynb) | how do I use it on my own data, model and scores? | 35 |
 #
 # Each asks you to **predict** a number before you **run** a cell, and then to **explain** the difference. Write the
-# number down: a surprise is what one remembers. A **checkpoint** fails with advice. Exercises are solved in
-# [solutions](solutions).
+# number down, in place of `None`: a surprise is what one remembers. A **checkpoint** tests what you have seen; if it
+# fails, it says what to look at. Exercises are solved in [solutions](solutions).
 #
 # ## Predict
 #
@@ -90,7 +90,13 @@ base, lora = (runs[method].record.scores["workshop_math"] for method in ("base",
 display(workshop.compare(before, 100 * base.score.value, "%"), workshop.compare(after, 100 * lora.score.value, "%"))
 
 # %% [markdown]
-# All runs on all benchmarks. A bar is a score with its 95% interval; the dashes are what guessing scores.
+# All runs on all benchmarks. `base` is the untouched model; LoRA trained a small addition to its frozen weights (01),
+# QLoRA the same over weights in 4 bits (02), `full` all weights. The three were trained on word problems
+# only. `workshop_commonsense` asks which of four endings is sensible, `workshop_cs` which of four answers about
+# computers is right.
+#
+# A bar is a score with its 95% interval; the dashes are what guessing scores. Nobody guesses the number of a word
+# problem.
 
 # %%
 from slimnb.figures import differences, differences_frame, scores, scores_frame
@@ -108,7 +114,7 @@ differences(differences_frame(list(runs.values())))
 # ## Explain
 #
 # Was the model unable to calculate before? Look at an answer that became right. In brackets: the number that the
-# benchmark read.
+# benchmark read, `[invalid]` if it found none in the form asked for.
 
 # %%
 from slimnb.analysis.drilldown import drill_down
@@ -130,17 +136,17 @@ Markdown(
 # %%
 change = slimnb.compare(runs["base"], runs["lora"], "workshop_math")
 assert change.paired.low > 0, "LoRA's gain is not resolved: is its training loss falling, and was it scored at all?"
-assert right_number.k >= base.score.k, "right in the form asked for is right in any form: see 03 on extraction"
+assert right_number.k >= base.score.k, "fewer right numbers than right answers: see 03 on how an answer is read"
 print(f"Passed: {change.paired.fixed} answers fixed, {change.paired.broken} broken.")
 
 # %% [markdown]
 # ## Exercises
 #
 # **Exercise 1** (easy). Training can break answers, too. Print one that was right before and wrong after, on a
-# benchmark that the model was not trained for.
+# benchmark that the model was not trained for (`drill_down` takes `"broken"` as well). How many were fixed there?
 #
-# **Exercise 2** (open). Compare LoRA with full fine-tuning on the word problems by `slimnb.compare`. Which may you call
-# better? Write the sentence that you would print in a paper.
+# **Exercise 2** (open). Compare LoRA with full fine-tuning on the word problems by `slimnb.compare`; its `paired` holds
+# the difference and its interval. Which may you call better? Write the sentence that you would print in a paper.
 #
 # ## Key points
 #

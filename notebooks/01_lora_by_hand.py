@@ -100,7 +100,8 @@ Markdown(f"The update: {update.numel():,} numbers, rank {int(torch.linalg.matrix
 # %% [markdown]
 # ## The first step
 #
-# Now all linear layers at once: `slimnb.add_lora` lets PEFT put its own $A$ and $B$ beside each. The gradients are
+# Now all linear layers at once: `slimnb.add_lora` lets PEFT put its own $A$ and $B$ beside each. The gradients of the
+# loss $L$ are, for one $x$ (those of several tokens add up),
 #
 # $$\frac{\partial L}{\partial B} = \frac{\alpha}{r}\, \frac{\partial L}{\partial h}\, (A x)^T, \qquad
 # \frac{\partial L}{\partial A} = \frac{\alpha}{r}\, B^T \frac{\partial L}{\partial h}\, x^T.$$
@@ -162,8 +163,8 @@ def apart(a: Tensor, b: Tensor) -> float:
 assert apart(theirs, untouched) > 0.01, "PEFT's layers change nothing: is B still zero?"
 assert apart(logits, theirs) < 1e-6, "not what PEFT computes: look at the scale, alpha / rank, and the order of A and B"
 Markdown(
-    f"**Checkpoint passed.** The update moved the logits by up to {100 * apart(theirs, untouched):.0f}%; "
-    "ours and PEFT's are the same to less than a millionth."
+    f"**Checkpoint passed.** The update moved the logits by up to {100 * apart(theirs, untouched):.0f}% of the "
+    "largest; ours and PEFT's differ by less than a millionth of it."
 )
 
 # %% [markdown]
@@ -182,11 +183,11 @@ with torch.no_grad():
 
 assert apart(merged, logits) < 1e-4, "merging must not change the answers: is the update scaled, and added once?"
 assert sum(parameter.numel() for parameter in model.parameters()) == weights, "something of LoRA is left in the model"
-Markdown("**Checkpoint passed.** Merged, the logits are the same to less than a ten-thousandth.")
+Markdown("**Checkpoint passed.** Merged, the logits differ by less than a ten-thousandth of the largest.")
 
 # %% [markdown]
-# They are not the same to the last digit: $W + \Delta W$ is rounded. In float32 that is nothing; in bfloat16 it can be
-# a good part of the update (exercise 3), and in 4 bits most of it: [02](02_four_bits.ipynb).
+# They are not the same to the last digit: $W + \Delta W$ is rounded. In float32 that is nothing; in bfloat16 the error
+# can be a good part of the update (exercise 3), and in 4 bits larger than the update itself: [09](09_anatomy.ipynb).
 #
 # ## What it saves
 #
@@ -222,16 +223,18 @@ gigabytes = None  # your prediction in GB
 workshop.compare(gigabytes, peak["lora"], " GB")
 
 # %% [markdown]
-# The share of the trained numbers was no guide. What LoRA saves can be counted, in bytes a weight:
+# The share of the trained numbers was no guide. What LoRA saves can be counted, in bytes a weight. Trained numbers are
+# float32, since small updates would be rounded away in bfloat16, and have a bfloat16 copy that a step computes with:
 #
-# | | weights | gradients | AdamW's moments |
-# |---|---:|---:|---:|
-# | full, each weight | 4 (float32) | 4 | 8 |
-# | LoRA, each frozen weight | 2 (bfloat16) | 0 | 0 |
-# | LoRA, each number of $A$ and $B$ | 4 | 4 | 8 |
+# | | weights | bfloat16 copy | gradients | AdamW's moments |
+# |---|---:|---:|---:|---:|
+# | full, each weight | 4 (float32) | 2 | 4 | 8 |
+# | LoRA, each frozen weight | 2 (bfloat16) | 0 | 0 | 0 |
+# | LoRA, each number of $A$ and $B$ | 4 (float32) | 2 | 4 | 8 |
 
 # %%
-counted = (16 * weights - (2 * weights + 16 * 16 * per_rank)) / 1e9
+trained = 4 + 2 + 4 + 8  # bytes
+counted = (trained * weights - (2 * weights + trained * 16 * per_rank)) / 1e9
 measured = peak["full"] - peak["lora"]
 assert costs["lora"].trainable_parameters == 16 * per_rank, "the run trained another rank or other layers than counted"
 Markdown(
@@ -249,7 +252,8 @@ Markdown(
 # the highest rank that makes sense at all?
 #
 # **Exercise 2** (medium). Start $A$ and $B$ both at zero, and take ten steps of gradient descent towards any target.
-# What has moved? What happens if $B$ is random and $A$ is zero?
+# What has moved? What happens if $B$ is random and $A$ is zero? (A small random matrix is target enough, the squared
+# distance of $B A$ from it the loss.)
 #
 # **Exercise 3** (open). Merge updates of several sizes into a layer in bfloat16, the precision in which most models are
 # stored. How much of the update survives the rounding? How large are real updates? (`slimnb anatomy RUN` tells.)

@@ -52,8 +52,8 @@ for number, choice in enumerate(item.choices, start=1):
 # %% [markdown]
 # ## The likeliest ending
 #
-# The log-likelihood of an ending is the sum of $\ln p(\text{token} \mid \text{all tokens before})$ over its tokens. One
-# pass of the model gives all of them.
+# The log-likelihood of an ending is the sum of $\ln p(\text{token} \mid \text{all tokens before})$ over its tokens, in
+# nats. One pass of the model gives all of them.
 
 
 # %%
@@ -174,7 +174,7 @@ print("Checkpoint passed.")
 # %% [markdown]
 # ## A letter, or the answer itself
 #
-# MMLU is asked in two ways. With letters:
+# MMLU is asked in two ways. With letters, here for the first 20 questions:
 
 # %%
 from slimnb.benchmarks.mmlu_cs import MmluCsLetters
@@ -183,8 +183,8 @@ lettered = MmluCsLetters("with letters", ("workshop_cs",)).load(limit=20).items
 print(lettered[0].prompt)
 
 # %% [markdown]
-# The answer is the likeliest of the tokens ` A`, ` B`, ` C`, ` D`. The right ones are spread evenly. **Predict**: how
-# many percent of its picks does the model spend on its favourite letter?
+# The answer is the likeliest of the tokens ` A`, ` B`, ` C`, ` D`. In the whole set each is right equally often.
+# **Predict**: how many percent of its picks does the model spend on its favourite letter?
 
 # %%
 favourite = None  # your prediction in percent
@@ -212,8 +212,8 @@ print("Checkpoint passed.")
 # %% [markdown]
 # A letter that is always the same is right as often as chance puts the answer there, and says nothing of what the model
 # knows. In the **cloze** form the choices themselves are compared, as the endings were, and no letter can be a
-# favourite. Whether that shows any knowledge is another question: see the score of `workshop_cs` below. slimnb has both
-# forms of MMLU, `mmlu_cs` and `mmlu_cs_cloze`, and never compares one with the other.
+# favourite. `workshop_cs` is scored so. Whether that shows any knowledge is another question: see its score below.
+# slimnb has both forms of MMLU, `mmlu_cs` and `mmlu_cs_cloze`, and never compares one with the other.
 #
 # ## Reading a number out of an answer
 #
@@ -242,7 +242,7 @@ print(problem.prompt + text)
 
 # %% [markdown]
 # Two ways to read it, both of lm-evaluation-harness: **strict-match** takes the number behind `####`,
-# **flexible-extract** the last number anywhere. By hand:
+# **flexible-extract** the last number anywhere. Commas, dollar signs and a final dot do not count. By hand:
 
 
 # %%
@@ -294,17 +294,18 @@ assert list(chosen["correct_flexible-extract"]) == [True, False, True], "the tex
 #
 # ## The base model's scores
 #
-# **Predict**: how many percent of the common-sense items does the untouched model get right? Guessing gets one in four.
+# **Predict**: how many percent of the computer-science questions does the untouched model get right in the cloze form?
+# Guessing gets one in four.
 
 # %%
-common_sense = None  # your prediction in percent
+computer_science = None  # your prediction in percent
 
 # %%
 from slimnb.figures import scores, scores_frame
 
 base = workshop.runs(MODE, "base")["base"]
-benchmark = next(name for name in base.record.scores if name in ("workshop_commonsense", "hellaswag"))
-display(workshop.compare(common_sense, 100 * base.record.scores[benchmark].score.value, "%"))
+benchmark = next(name for name in base.record.scores if name in ("workshop_cs", "mmlu_cs_cloze"))
+display(workshop.compare(computer_science, 100 * base.record.scores[benchmark].score.value, "%"))
 scores(scores_frame([base]))
 
 # %%
@@ -319,10 +320,14 @@ for name, result in base.record.scores.items():
 Markdown("\n".join(said))
 
 # %% [markdown]
+# A score below guessing is no contradiction. A guess has no habits; a model has some, and they can lead away from the
+# right choice. And of twenty 95% intervals one misses the truth on average.
+#
 # ## Exercises
 #
 # **Exercise 1** (easy). Compute Wilson's 95% interval of the common-sense score yourself, and compare it with
-# `slimnb.wilson`. How many items would halve its width?
+# `slimnb.wilson`. It holds all $p$ with $\lvert k/n - p \rvert \le 1.96 \sqrt{p (1 - p) / n}$. How many items would
+# halve its width?
 #
 # **Exercise 2** (medium). Divide the sums by the number of tokens, or of bytes, instead of characters
 # (`answer_tokens` and `answer_bytes` in the items). How many picks change, and what are the scores?

@@ -104,6 +104,20 @@ def test_the_same_answers_of_many_items_are_equally_good(make_run: MakeRun) -> N
     assert not compare(lora, qlora, "workshop_cs", margin=0.0001).equivalence.equivalent
 
 
+def test_equally_good_only_where_subjects_do_not_say_otherwise(make_run: MakeRun) -> None:
+    """Ten items of one subject were fixed and ten of another broken: no change in all, and doubt about others."""
+    answers = (True,) * 490 + (False,) * 510
+    lora, qlora = make_run("lora", answers), make_run("qlora", (False,) * 10 + (True,) * 490 + (False,) * 500)
+    assert compare(lora, qlora, "workshop_cs").equivalence.equivalent
+    subjects = [subject for subject in "abcd" for _ in range(250)]
+    for run in (lora, qlora):
+        run.write_items(
+            "workshop_cs", run.items("workshop_cs").assign(subject=subjects), run.record.scores["workshop_cs"]
+        )
+    found = compare(lora, qlora, "workshop_cs").equivalence
+    assert not found.equivalent and found.low < -0.02 and found.high > 0.02
+
+
 def test_three_identical_seeds_say_no_more_than_one(make_run: MakeRun) -> None:
     answers = (True, True, True, False) * 20
     base = make_run("base", (True, False, True, False) * 20)

@@ -22,6 +22,7 @@ from IPython.display import Markdown
 import slimnb
 from slimnb import workshop
 from slimnb.analysis.exports import to_markdown
+from slimnb.anatomy import read_anatomy
 
 MODE = workshop.mode()
 base = slimnb.load_model("smollm2-135m", dtype="float32", device="cpu")
@@ -89,6 +90,18 @@ assert torch.equal(W, W.to(torch.bfloat16).float())
 shares = (0.001, 0.003, 0.01, 0.03, 0.1)
 rows = [(f"{100 * share:g}%", f"{100 * lost(share):.1f}%") for share in shares]
 Markdown(to_markdown(pd.DataFrame(rows, columns=["size of the update, of W", "error of the update after rounding"])))
+
+# %% [markdown]
+# And real updates, as `slimnb anatomy` stored them with the shipped LoRA run:
+
+# %%
+anatomy = read_anatomy(workshop.runs("replay", "lora")["lora"].path)
+assert anatomy, "nothing is stored with the run: `slimnb anatomy RUN` computes it"
+sizes = pd.Series([matrix.relative_norm for matrix in anatomy.matrices])
+Markdown(
+    f"The update of a matrix is {sizes.min():.1%} to {sizes.max():.1%} of its weights; the median of {len(sizes)} is "
+    f"{sizes.median():.1%}."
+)
 
 # %% [markdown]
 # The error of rounding is set by $W$: about the same for all but the smallest updates, of which most is rounded away.

@@ -64,8 +64,8 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=["block", "bits a weight", "erro
 
 # %% [markdown]
 # One large weight sets the scale of its block, and the others get coarser levels: the larger the block, the likelier
-# and the more of them. Double quantization makes small blocks cheap: at 64 the scales cost an eighth of a
-# bit and no longer half.
+# and the more of them. It is bits against error, and no block is best; QLoRA takes 64. Double quantization makes small
+# blocks cheap: at 64 the scales cost an eighth of a bit and no longer half.
 #
 # ## Exercise 3
 

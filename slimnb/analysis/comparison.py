@@ -160,7 +160,7 @@ def compare(
         first=sides[0],
         second=sides[1],
         paired=paired,
-        equivalence=_equivalence(was, now, margin),
+        equivalence=_equivalence(was, now, margin, clusters),
         smallest=smallest_difference(paired.n, (paired.fixed + paired.broken) / paired.n),
         adjusted_p=paired.p_value,
         warnings=tuple(warnings),
@@ -232,13 +232,20 @@ def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
     return max(bases, key=lambda base: len(base.record.scores.keys() & tuned.record.scores.keys()), default=None)
 
 
-def _equivalence(first: np.ndarray, second: np.ndarray, margin: float) -> Equivalence:
-    """Of one seed each by the score test; of several by their 90% interval, which is the same two one-sided tests."""
-    if len(first) == len(second) == 1:
-        return equivalence(first[0], second[0], margin)
-    paired = paired_over_seeds(first, second, confidence=0.9)
+def _equivalence(first: np.ndarray, second: np.ndarray, margin: float, clusters: np.ndarray | None) -> Equivalence:
+    """Of one seed each by the score test; of several by their 90% interval, which is the same two one-sided tests.
+
+    With subjects that interval must lie within the margin as well: items of one may go right and wrong together.
+    """
+    paired = paired_over_seeds(first, second, clusters, confidence=0.9)
     inside = -margin < paired.low and paired.high < margin
-    return Equivalence(margin, paired.low, paired.high, None, inside)
+    if not len(first) == len(second) == 1:
+        return Equivalence(margin, paired.low, paired.high, None, inside)
+    found = equivalence(first[0], second[0], margin)
+    if clusters is None:
+        return found
+    low, high = min(found.low, paired.low), max(found.high, paired.high)
+    return Equivalence(margin, low, high, None, found.equivalent and inside)
 
 
 def _matched(lora: RunFolder, qlora: RunFolder) -> bool:
