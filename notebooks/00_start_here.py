@@ -91,9 +91,9 @@ display(workshop.compare(before, 100 * base.score.value, "%"), workshop.compare(
 
 # %% [markdown]
 # All runs on all benchmarks. `base` is the untouched model; LoRA trained a small addition to its frozen weights (01),
-# QLoRA the same over weights in 4 bits (02), `full` all weights. The three were trained on word problems
-# only. `workshop_commonsense` asks which of four endings is sensible, `workshop_cs` which of four answers about
-# computers is right.
+# QLoRA the same over weights in 4 bits (02), `full` all weights. The three were trained on word problems only.
+# `workshop_commonsense` asks which of four endings is sensible, `workshop_cs` which of four answers about computers is
+# right.
 #
 # A bar is a score with its 95% interval; the dashes are what guessing scores. Nobody guesses the number of a word
 # problem.

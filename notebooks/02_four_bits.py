@@ -177,8 +177,8 @@ Markdown(
 # %% [markdown]
 # ## Does the model notice?
 #
-# An error of the weights is no error of answers: in QLoRA's paper (table 2) FP4 does less harm than INT4. So replace all
-# linear layers' weights by their rounded ones and ask how likely the model still finds the right endings of
+# An error of the weights is no error of answers: in QLoRA's paper (table 2) FP4 does less harm than INT4. So replace
+# all linear layers' weights by their rounded ones and ask how likely the model still finds the right endings of
 # `workshop_commonsense`. The loss is $-\ln p$, the mean over an ending's tokens.
 
 # %%

@@ -54,7 +54,7 @@ print("LABELS:", [loaded.tokenizer.decode(token) for token in labels])
 
 # %% [markdown]
 # The mask by hand: transformers leaves out tokens whose label is -100. The loss is the mean of $-\ln p$ over the
-# others.
+# others, in nats. A token is predicted at the place before its own; transformers shifts the labels itself.
 
 # %%
 ids = torch.tensor([row.ids])
@@ -104,13 +104,13 @@ training_curves(curves_frame([lora]), smoothing=0.8)
 #
 # ## Before and after
 #
-# In brackets: the number that the benchmark read.
+# In brackets: the number that the benchmark read behind `####`, or `[invalid]` where there is none.
 
 # %%
 for show in ("fixed", "both-wrong"):
-    item = drill_down(base, lora, benchmark, show, data_directory(), limit=1)[0]
-    print(f"{show.upper()}: {item['text']}\nBEFORE: {item['first'].strip()}\nAFTER: {item['second'].strip()}")
-    print(f"RIGHT: {item['gold']}\n")
+    for item in drill_down(base, lora, benchmark, show, data_directory(), limit=1):
+        print(f"{show.upper()}: {item['text']}\nBEFORE: {item['first'].strip()}\nAFTER: {item['second'].strip()}")
+        print(f"RIGHT: {item['gold']}\n")
 
 # %% [markdown]
 # ## The gain
@@ -135,15 +135,25 @@ display(Markdown("**Checkpoint passed**: the interval of the gain excludes zero.
 Markdown(to_markdown(comparison_frame(done)[columns]))
 
 # %% [markdown]
+# A gain can be one of form. How large is it if the last number counts, wherever it stands?
+
+# %%
+before, after = (run.record.scores[benchmark].metrics["flexible-extract"] for run in (base, lora))
+Markdown(
+    f"By the last number the untouched model has {before.k} of {before.n} right, and LoRA {after.k}: "
+    f"{100 * (after.value - before.value):+.1f} points, beside {100 * change.paired.difference:+.1f} with the form."
+)
+
+# %% [markdown]
 # The paper's first finding is that such training improves the task; here it did. Its second is that the gain depends on
-# how well the training data fit the task, and these fit as well as can be: test problems are of the same kinds and from
-# the same generator. Some even share a run of words with a training row:
+# how well the training data fit the task. The workshop's fit as well as can be: test problems are of the same kinds and
+# from the same generator. How many share a run of words with a training row?
 
 # %%
 shared = lora.contamination(benchmark)
 Markdown(
     f"{shared.items_13gram} of {shared.n_items} test items share thirteen words in a row with a training row, "
-    f"{shared.items_exact} are one. Exercise 2 leaves them out."
+    f"{shared.items_exact} of them are one word for word. Exercise 2 leaves them out."
 )
 
 # %% [markdown]
@@ -160,18 +170,19 @@ Markdown(
 # ## Exercises
 #
 # **Exercise 1** (easy). How many answers of either run have a line `####` at all, and how many ran into the length
-# limit? How long are they, in tokens?
+# limit? How long are they, in tokens? (`lora.items(benchmark)` has a row an answer: see `text`, `hit_limit`, `tokens`.)
 #
 # **Exercise 2** (medium). Is there still a gain on the items that share no run of words with a training row?
+# (`shared.pairs` names those that do; `slimnb.paired_difference` takes two arrays of right and wrong.)
 #
-# **Exercise 3** (open). Train with rank 1, or on the first 100 rows, by `slimnb run`. Predict the gain first. Which
-# costs more of it?
+# **Exercise 3** (open). Train once with rank 1 and once on the first 100 rows, for as many steps as here, by
+# `slimnb run`. Predict both gains first. Which of the two changes loses more of the gain?
 #
 # ## Key points
 #
 # - The loss is on the completion and the end of sequence; the prompt is masked.
-# - The gain is a paired difference on the same items, with its interval; training and test data came from one
-#   generator.
+# - The gain is a paired difference on the same items, with its interval; the workshop's training and test data come
+#   from one generator.
 # - Look at what stayed wrong, not only at what was fixed.
 #
 # **Next**: [05_train_qlora](05_train_qlora.ipynb)

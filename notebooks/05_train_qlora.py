@@ -61,8 +61,11 @@ rows = [(name, *("-" if value is None else value for value in values)) for name,
 Markdown(to_markdown(pd.DataFrame(rows, columns=["setting", "LoRA", "QLoRA"])))
 
 # %%
-assert not beyond_the_method(lora, qlora), "a difference in scores would not be that of 4 bits: what else was changed?"
-print("Checkpoint passed: same rows, rank, steps, learning rate and seed.")
+same_seed = lora.config.seed == qlora.config.seed
+assert same_seed and not beyond_the_method(lora, qlora), (
+    "a difference in scores would not be that of 4 bits: what else was changed?"
+)
+print("Checkpoint passed: the settings above say 4 bits, no more. Same rows, rank, steps, learning rate and seed.")
 
 # %% [markdown]
 # ## One layer by hand
@@ -91,8 +94,8 @@ assert (by_hand - y).abs().max() < 1e-4, "not PEFT's: which scale has the update
 assert A.grad is not None and B.grad is not None, "the adapter learns: its factors need a gradient"
 assert packed.grad is None and not packed.requires_grad, "the packed weights are frozen"
 Markdown(
-    f"**Checkpoint passed**: the layer's {W.numel():,} weights lie in {packed.nbytes:,} bytes and get no gradient; the "
-    f"{A.numel() + B.numel():,} of A and B do."
+    f"**Checkpoint passed**: the layer's {W.numel():,} weights lie in {packed.nbytes:,} bytes (and their scales, see "
+    f"02) and get no gradient; the {A.numel() + B.numel():,} of A and B do."
 )
 
 # %% [markdown]
@@ -102,7 +105,7 @@ Markdown(
 
 # %%
 Markdown(
-    f"LoRA's peak was {costs['lora'].train_peak_bytes / 1e9:.2f} GB. Its weights are "
+    f"LoRA's peak was {costs['lora'].train_peak_bytes / 1e9:.2f} GB. Its weights and the adapter are "
     f"{costs['lora'].weights_bytes / 1e9:.2f} GB of that; QLoRA's are {costs['qlora'].weights_bytes / 1e9:.2f} GB."
 )
 
@@ -151,20 +154,22 @@ lost = more.drop(["weights", "activations", "peak"])
 Markdown(
     f"**Checkpoint passed.** Four bits take {-more['weights']:,.0f} MB from the weights. The activations, "
     f"{items.loc['activations', 'qlora']:,.0f} MB, are {ratio:.2f} times LoRA's: a batch is a batch. What comes on "
-    f"top, above all {lost.idxmax()}, is {lost.sum():+,.0f} MB. QLoRA's peak: predicted "
+    f"top, above all the {lost.idxmax()}, is {lost.sum():+,.0f} MB. QLoRA's peak: predicted "
     f"{items.loc['peak', 'qlora'] / 1e3:.2f} GB, {more['peak']:+,.0f} MB beside LoRA's; measured "
     f"{costs['qlora'].train_peak_bytes / 1e9:.2f} GB, "
     f"{(costs['qlora'].train_peak_bytes - costs['lora'].train_peak_bytes) / 1e6:+,.0f} MB."
 )
 
 # %% [markdown]
-# On a CPU the weights are read through a mapped file, which still counts after they were quantized, and unpacked
-# matrices leave holes in the heap. So with a small model there is little to save, and something to pay.
+# On a CPU the weights are read through a mapped file, which still counts after they were quantized (`weights file`),
+# and unpacked matrices leave holes in the heap (`gaps`); `overhead` is Python and its libraries. So with a small model
+# there is little to save, and something to pay. On a CPU the plan also leaves out what a library keeps for each length
+# of rows that it has met (see 10): for LoRA and for QLoRA alike, the measured peak may be well above the predicted one.
 #
 # ## At equal batch
 #
-# What a step computes at once, its batch, fills most of the memory. **Predict**: how many GB does QLoRA need here in
-# batches of a quarter of the size?
+# What a step computes at once, its batch, takes much of the memory. **Predict** what the plan says: how many GB does
+# QLoRA need here in batches of a quarter of the size?
 
 # %%
 quarter = None  # your prediction in GB
@@ -210,8 +215,8 @@ Markdown(
 )
 
 # %% [markdown]
-# The unpacking alone, on your machine: the first `down_proj` as it is, and in 4 bits. **Predict**: how many times as
-# long does the 4-bit one take for a single token?
+# One matrix alone, on your machine: the first `down_proj` as it is, and in 4 bits. **Predict**: how many times as long
+# does the 4-bit one take for a single token?
 
 # %%
 times = None  # your prediction
@@ -243,8 +248,8 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=["tokens at once", "as it is, ms
 #
 # ## When it pays
 #
-# Now a model of Llama-2-7B's shape on a GPU, predicted with the same batch. **Predict**: how many percent of LoRA's
-# peak does QLoRA need there?
+# Now a model of Llama-2-7B's shape on a GPU, with the same batch. **Predict** what the plan says: how many percent of
+# LoRA's peak does QLoRA need there?
 
 # %%
 share = None  # your prediction in percent
@@ -330,10 +335,12 @@ Markdown(
 # ## Exercises
 #
 # **Exercise 1** (easy). How large is what each run leaves to keep: the adapter of LoRA, of QLoRA, and a whole model
-# after full fine-tuning? Does 4-bit training make the adapter smaller?
+# after full fine-tuning? Does 4-bit training make the adapter smaller? (`cost_frame` has `saved_bytes`;
+# `workshop.runs("replay")` has a full run, too.)
 #
 # **Exercise 2** (medium). A card of 24 GB and the 7B model: how many tokens fit into a micro-batch of rows of 512, with
-# LoRA and with QLoRA (`slimnb.planning.memory.largest_micro_batch`)? And with gradient checkpointing?
+# LoRA and with QLoRA? And with gradient checkpointing? (`slimnb.planning.memory.largest_micro_batch` takes `large`, a
+# `Setup` and the bytes.)
 #
 # **Exercise 3** (open). Change one more thing: FP4 for NF4, or scales in float32, by `slimnb run`. Predict first
 # whether the score or the memory moves, and say which difference so many items could show.

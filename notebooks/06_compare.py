@@ -68,8 +68,8 @@ Markdown(to_markdown(table.rename_axis(index="items").reset_index()))
 # ## McNemar's test
 #
 # Items that both got right, or both wrong, cannot tell the two apart. If the models are equally good, each of the
-# others is a coin: heads for LoRA, tails for QLoRA. **Predict**: how often would equal models share the coins out at
-# least as unevenly as here, in percent? That is the p-value.
+# others, the **discordant** ones, is a coin: heads for LoRA, tails for QLoRA. **Predict**: how often would equal models
+# share the coins out at least as unevenly as here, in percent? That is the p-value.
 
 # %%
 p_value = None  # your prediction in percent
@@ -111,7 +111,7 @@ border = (
 )
 Markdown(
     f"**Checkpoint passed**: {100 * low:+.1f} to {100 * high:+.1f} points; slimnb, by other draws: "
-    f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}. As if the two had had different items it would be "
+    f"{100 * paired.low:+.1f} to {100 * paired.high:+.1f}. If the two had had different items, it would be "
     f"{100 * apart:.1f} points wide: pairing is worth {(apart / (high - low)) ** 2:.1f} times as many items. "
     + (border if low * high > 0 and p > 0.05 else "")
 )
@@ -131,7 +131,7 @@ smallest = slimnb.smallest_difference(n, discordant)
 workshop.compare(needed, 100 * smallest, " points")
 
 # %% [markdown]
-# Tried out: two thousand pairs of models that truly differ by so much, with as many discordant items as ours.
+# Tried out: two thousand pairs of models that truly differ by so much, with our share of discordant items.
 
 # %%
 generator = np.random.default_rng(2)
@@ -143,12 +143,12 @@ Markdown(f"**Checkpoint passed**: McNemar's test found it in {found:.0%} of them
 
 # %% [markdown]
 # And the other question: two models that are truly equal. In how many cases do n items **show** that they differ by
-# less than 2 points? The same for as many items as the paper's benchmarks have:
+# less than 2 points? The same for as many items as the paper's benchmarks have, with our share of discordant items:
 
 
 # %%
 def shown_equal(items: int, repeats: int = 200) -> float:
-    """Of equal models with as many discordant items as ours: the share that the equivalence test shows to be equal."""
+    """Of equal models with our share of discordant items: the share that the equivalence test shows to be equal."""
     place = np.arange(items)
     drawn = generator.multinomial(items, [discordant / 2, discordant / 2, 1 - discordant], size=repeats)
     pairs = ((place < down, (place >= down) & (place < down + up)) for up, down, _ in drawn)
@@ -167,7 +167,7 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=columns)))
 #
 # An **A/A test** compares a model with itself: here the untouched one, on 40 items, in bfloat16. Once more in the same
 # way; then in other batches, where sums may be rounded in another order; then in float32. **Predict**: how many of the
-# 40 picks change in float32?
+# 40 answers turn from right to wrong, or back, in float32?
 
 # %%
 flips = None  # your prediction
@@ -186,7 +186,7 @@ again["in float32"] = evaluation_noise(once, precise()[0], metrics)
 flipped = {way: one["flipped"][common_sense.primary] for way, one in again.items()}
 display(workshop.compare(flips, flipped["in float32"]))
 rows = [(way, flipped[way], f"{one['largest_log_likelihood_difference']:.3f}") for way, one in again.items()]
-Markdown(to_markdown(pd.DataFrame(rows, columns=["asked again", "picks that change, of 40", "largest change, nats"])))
+Markdown(to_markdown(pd.DataFrame(rows, columns=["asked again", "turned, of 40", "largest change, nats"])))
 
 # %%
 assert flipped["in the same way"] <= 1, (
@@ -194,8 +194,8 @@ assert flipped["in the same way"] <= 1, (
 )
 assert max(flipped.values()) / 40 < discordant, "the noise is as large as what the runs differ in: judge nothing by it"
 Markdown(
-    f"**Checkpoint passed**: LoRA and QLoRA differ in {discordant:.0%} of their items, which is more than noise. Even "
-    "so, slimnb refuses to compare runs of different precision."
+    f"**Checkpoint passed**: LoRA and QLoRA differ in {discordant:.0%} of the items of {benchmark}, a larger share "
+    "than turned here, on another benchmark. Even so, slimnb refuses to compare runs of different precision."
 )
 
 # %% [markdown]
@@ -203,9 +203,10 @@ Markdown(
 #
 # ## Seeds are not items
 #
-# With another seed a training sees its rows in another order and ends elsewhere. So train with several. But three seeds
-# are three answers to the *same* items, not three times as many items. Take it to the extreme: three seeds that answer
-# exactly alike. **Predict**: which p-value do they give, in percent, if somebody counts them as 3n items?
+# With another seed a training starts from another $A$, sees its rows in another order and ends elsewhere. So train with
+# several. But three seeds are three answers to the *same* items, not three times as many items. Take it to the extreme:
+# three seeds that answer exactly alike. **Predict**: which p-value do they give, in percent, if somebody counts them as
+# 3n items?
 
 # %%
 pooled_p = None  # your prediction in percent
@@ -222,7 +223,7 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=["way", "n", "95% interval, poin
 
 # %%
 assert np.isclose(averaged.p_value, pair.paired.p_value), "copies say nothing new: average within an item first"
-assert pooled.high - pooled.low < pair.paired.high - pair.paired.low, "and this is how copies pretend to know more"
+assert pooled.high - pooled.low < pair.paired.high - pair.paired.low, "copies pretend to know more: are there three?"
 used = ", ".join(f"{method}: {run.config.seed}" for method, run in runs.items() if method != "base")
 Markdown(
     f"**Checkpoint passed.** Our runs have one seed each ({used}). So their intervals speak of other "
@@ -230,8 +231,8 @@ Markdown(
 )
 
 # %% [markdown]
-# The project's reference study trains with three seeds on the real benchmarks. By how many points do the scores of one
-# recipe differ (standard deviation), beside the change against the untouched model?
+# The project's reference study, on the real benchmarks, trains some recipes with three seeds. By how many points do the
+# scores of one recipe differ (standard deviation), beside the change against the untouched model?
 
 # %%
 try:
@@ -263,7 +264,7 @@ workshop.compare(false_alarm, 100 * (1 - 0.95**tests), "%")
 
 # %% [markdown]
 # **Holm's correction**: multiply the smallest p-value by the number of tests, the next by one less, and so on; none may
-# become smaller than the one before.
+# become smaller than the one before, or larger than 1.
 
 # %%
 done, refused = slimnb.compare_all([base, lora, qlora])
@@ -310,8 +311,9 @@ Markdown(to_markdown(pd.crosstab(frame["steps"], frame["change"]).reset_index())
 #
 # ## The verdict
 #
-# The band is the margin of 2 points, named before. A corrected p below 5% shows a difference; a 90% interval inside the
-# band shows equality; in all other cases so many items cannot tell.
+# The band is the margin of 2 points, named before; the lines are 95% intervals. A corrected p below 5% shows a
+# difference; a 90% interval inside the band shows that the two are equally good within it; in all other cases so many
+# items cannot tell.
 
 # %%
 differences(pair_frame(lora, qlora), "QLoRA against LoRA", MARGIN)
@@ -332,15 +334,16 @@ Markdown(
 )
 
 # %% [markdown]
-# The paper's findings are about gains, which few items resolve. "QLoRA keeps LoRA's quality" is a claim of equality: it
-# takes a margin, many items and several seeds.
+# The paper's findings are about gains; large ones a few hundred items resolve. "QLoRA keeps LoRA's quality" is a claim
+# of equality: it takes a margin, many items and several seeds.
 #
 # ## Exercises
 #
 # **Exercise 1** (easy). Has LoRA's training changed `workshop_commonsense`, for which it was not made? Write the
-# sentence that you would print in a paper. With which margin could you have said "equally good"?
+# sentence that you would print in a paper. With which margin could you have said "equally good"? (`slimnb.compare`
+# takes it as a proportion: `margin=0.03`.)
 #
-# **Exercise 2** (medium). Simulate two equally good methods with three seeds each, of which some items suit one and
+# **Exercise 2** (medium). Simulate two equally good methods with three seeds each, where some items suit one method and
 # some the other. How often does McNemar's test over 3n items reject at 5%, and how often `slimnb.paired_over_seeds`?
 #
 # **Exercise 3** (open). Train LoRA and QLoRA with seeds 1 and 2, and compare the two sets. How much do seeds of one
@@ -349,8 +352,8 @@ Markdown(
 # ## Key points
 #
 # - Same items: test the pairs. Overlapping intervals are no test, and separate ones waste items.
-# - Not resolved is not equal. Equal needs a margin, named before, and many items; `slimnb.smallest_difference` says how
-#   many.
+# - Not resolved is not equal. Equal needs a margin, named before, and many items. `slimnb.smallest_difference` says
+#   which difference so many items show.
 # - Average seeds within an item first; correct for the number of tests; know the noise; read items.
 #
 # **Next**: [07_alignment](07_alignment.ipynb)

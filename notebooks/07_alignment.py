@@ -73,7 +73,7 @@ def tf_idf(documents: list[list[str]], form: set[str]) -> np.ndarray:
 def cosines(training: list[slimnb.Example], items: list[slimnb.Example]) -> np.ndarray:
     """[n items, n training rows]"""
     sides = [[words(row) for row in side] for side in (training, items)]
-    form = set.union(*(set.intersection(*map(set, side)) for side in sides))
+    form = set.union(*(set.intersection(*map(set, side)) for side in sides))  # in all rows; slimnb: in nine of ten
     vectors = tf_idf([text for side in sides for text in side], form)
     return vectors[len(training) :] @ vectors[: len(training)].T
 
@@ -111,7 +111,8 @@ display(workshop.compare(same_set, near), workshop.compare(other_set, far))
 # ## Form
 #
 # A model also learns how an answer looks. So slimnb compares how long prompts and answers are, how many numerals and
-# lines they have, how they begin and end: 1 is the same form, whatever it is about. Medians:
+# lines they have, how they begin and end, and takes 1 less the mean distance: 1 is the same form, whatever it is about.
+# Medians, numerals as a share of the characters, lines counted by their breaks:
 
 # %%
 shown = ["characters of the prompt", "characters of the answer", "numerals of the answer", "lines of the answer"]
@@ -195,7 +196,8 @@ Markdown(to_markdown(beside))
 #
 # LoRA on five training sets, each scored on HellaSwag, GSM8K and MMLU's computer science, with letters and in the cloze
 # form. Three of the sets ask in the form of a benchmark: `hellaswag_train`, `gsm8k_train`, and `openbookqa`, whose form
-# is that of `mmlu_cs_cloze`. Each training sees about as many label tokens.
+# is that of `mmlu_cs_cloze`. All see about equally many label tokens; openbookqa, whose answers are short, in larger
+# batches.
 
 # %%
 study = workshop.study(MODE)
@@ -223,18 +225,19 @@ gains_matrix(gains)
 resolved, up = known["resolved"].astype(bool), known["difference"] > 0
 counts = ", ".join(f"{name} {int(result.items)}" for name, result in study.benchmarks.items())
 Markdown(
-    f"Of {len(known)} cells {int((resolved & up).sum())} show a resolved gain and {int((resolved & ~up).sum())} a "
-    f"resolved loss; of the {int(target.sum())} framed ones {int((resolved & up & target).sum())} a gain. "
-    f"Items: {counts}."
+    "Framed: the set was made for the benchmark. Grey, in brackets: not resolved, after Holm's correction over a "
+    f"training's benchmarks. Resolved gains: {int((resolved & up).sum())} of {len(known)} cells, and "
+    f"{int((resolved & up & target).sum())} of the {int(target.sum())} framed ones; resolved losses: "
+    f"{int((resolved & ~up).sum())}. Items: {counts}."
 )
 
 # %% [markdown]
-# Where the base answers hardly anything right, a count cannot fall and hardly rises. How likely the right answers are
-# still moves, in bits per byte (up is better):
+# Where the base answers hardly anything right, a count cannot fall and hardly rises. The likelihood of the right
+# answers still moves; in bits per byte (up is better):
 
 # %%
-from slimnb.findings.claims import at_floor
 from slimnb.analysis.fine_tunes import gold_of
+from slimnb.findings.claims import at_floor
 from slimnb.findings.words import bits
 
 rows = []
@@ -282,8 +285,12 @@ Markdown(f"{said} Intervals are not corrected for their number here; `slimnb rep
 # %% [markdown]
 # ## How good was the forecast?
 #
-# The forecasts know nothing of any run: they saw a few rows of each set, and the untouched model. **Predict**:
-# Spearman's rank correlation of the best one with LoRA's gains, over all cells.
+# The forecasts know nothing of any run: they saw a few rows of each set, a few items of each benchmark, and the
+# untouched model. `lexical`, `format` and `embedding` are words, form and meaning from above. `gradient` asks whether
+# rows and items would pull the weights the same way. Two rehearse, with one pass over the rows: `gain` says by how much
+# the right answers become likelier, `margin` by how much their lead over wrong ones grows.
+#
+# **Predict**: Spearman's rank correlation of the best one with LoRA's gains, over all cells.
 
 # %%
 best_correlation = None  # your prediction, between -1 and 1
@@ -328,7 +335,7 @@ Markdown(
 # %% [markdown]
 # `same name` reads nothing: it says 1 where the training set is called as the benchmark is, else 0. `made for it` says
 # 1 where the set has the benchmark's form. A forecast that does not beat them has not paid. The interval draws training
-# sets anew, since the cells of one set are no independent cases; it needs three sets.
+# sets anew, since the cells of one set are no independent cases; it needs three sets, and with so few it is rough.
 #
 # ### Checkpoint
 #
@@ -361,7 +368,7 @@ else:
     }
     said += "; on the same cells " + " and ".join(f"`{name}` has {signed(value)}" for name, value in trivial.items())
     beaten = all(best.correlation > value for value in trivial.values())
-    said += ". So in this study it told more than" if beaten else ". So it told no more than the better of"
+    said += ". In this study it is higher than" if beaten else ". It is no higher than the better of"
     said += " these two. The best of several flatters itself, and with so few training sets the order may be chance."
 Markdown(said)
 
@@ -372,13 +379,16 @@ Markdown(said)
 # too: the set that is nearest in form may teach how to answer and nothing new. That the gain goes with nearness does
 # not show that nearness causes it.
 #
+# A gain that is not resolved may be luck with the items, and nobody foretells that: `slimnb report` says how well the
+# gains would agree with themselves, had they been measured on other items.
+#
 # The forecasts look at items that are scored later. So they may foretell a gain, and must not choose the training set
 # whose score is then believed.
 #
 # ## Exercises
 #
-# **Exercise 1** (easy). Do not leave out the words of the form in `cosines`. Which pairs of the workshop's sets come
-# nearer, and which does the measured run speak for?
+# **Exercise 1** (easy). Let `cosines` keep the words of the form. Which pairs of different sets of the workshop come
+# nearer, and does the measured run say that they should?
 #
 # **Exercise 2** (medium). Leave out one training set after the other, and compute the best forecast's rank correlation
 # anew. Which set carries it?

@@ -39,6 +39,8 @@ columns = ["run", "answers", "with ####", "ran into the limit", "tokens, median"
 Markdown(to_markdown(pd.DataFrame(rows, columns=columns)))
 
 # %% [markdown]
+# Without `####` an answer is wrong, whatever its number: a part of the gain is the form.
+#
 # ## Exercise 2
 
 # %%
@@ -60,8 +62,8 @@ Markdown(
 #
 #     options="--model smollm2-135m --method lora --train-on workshop_math --benchmarks workshop_math"
 #     .venv/bin/slimnb run $options --epochs 1.5 --rank 1
-#     .venv/bin/slimnb run $options --epochs 12 --train-limit 100
+#     .venv/bin/slimnb run $options --steps 150 --train-limit 100
 #
-# Twelve epochs of 100 rows are as many steps as one and a half of all 800, so that only the variety of the rows
-# differs. Then `slimnb compare` each with the run of this notebook. One seed each resolves large differences only:
-# repeat with `--seed 1` and `--seed 2` before you believe a small one.
+# One and a half epochs of all 800 rows are 150 steps as well, so that only the variety of the rows differs. Then
+# `slimnb compare` each with the run of this notebook. One seed each resolves large differences only: repeat with
+# `--seed 1` and `--seed 2` before you believe a small one.

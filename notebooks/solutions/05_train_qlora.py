@@ -62,7 +62,7 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=["method", "tokens", "tokens, wi
 
 # %% [markdown]
 # What 4 bits free, a larger batch fills again. That is a good use of it, as long as nobody then compares the two peaks.
-# Checkpointing frees what 4 bits cannot, the activations, for about a third more time.
+# Checkpointing frees what 4 bits cannot, the activations, and takes the time to compute each layer twice.
 #
 # ## Exercise 3
 #
@@ -73,6 +73,6 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=["method", "tokens", "tokens, wi
 #     .venv/bin/slimnb run $options --no-double-quantization
 #
 # `slimnb compare` each with the QLoRA run of this notebook. By 02, FP4 has the larger error in the weights; scales in
-# float32 have a smaller one, for a third of a bit a weight. Whether an answer changes is another matter: the last
-# column of `slimnb compare` says from which difference on so many items show it in four cases of five. If yours is
-# smaller, say "not resolved", and add seeds and items before you say more.
+# float32 have a smaller one, for the bits that 02 counted. Whether an answer changes is another matter: the column
+# `resolvable` of `slimnb compare` says from which difference on so many items show it in four cases of five. If the
+# difference is not resolved, say so, and add seeds and items before you say more.

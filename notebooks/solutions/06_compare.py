@@ -61,8 +61,8 @@ Markdown(
 )
 
 # %% [markdown]
-# A seed's answers to an item are alike, since the item suits the method or does not. Counted as independent, the same
-# luck with the items counts three times.
+# The three seeds of a method answer an item alike, since it suits the method or does not. Counted as independent, the
+# same luck with the items counts three times.
 #
 # ## Exercise 3
 #

@@ -66,7 +66,7 @@ Markdown(
     f"Of pairs of different sets, `{nearer['training set']}` and `{nearer['benchmark']}` come nearer by most "
     f"({nearer['difference']:+.3f}). The run on workshop_math gained "
     + ", ".join(f"{change:+.1f} points on {name}" for name, change in gained.items())
-    + ". Words that every row has cannot tell one set from another, and they can make strangers look alike."
+    + ". Words that every row of a set has cannot tell its rows apart, and they can make strangers look alike."
 )
 
 # %% [markdown]
@@ -120,6 +120,6 @@ table["same name"] = [int(one == other) for one, other in pairs]
 Markdown(to_markdown(table))
 
 # %% [markdown]
-# To beat the name it must put cells in order that the name treats alike: all those off the diagonal. With one training
-# set measured that is two cells, and nothing can be shown. Score it with `prediction.judge` on the study's cells, once,
-# and count the predictors that you tried before: the best of many looks good by luck.
+# To beat the name it must put cells in order that the name treats alike: above all those off the diagonal. With one
+# training set measured these are two cells, and nothing can be shown. Score it with `prediction.judge` on the study's
+# cells, once, and count the predictors that you tried before: the best of many looks good by luck.
