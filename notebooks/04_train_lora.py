@@ -153,7 +153,7 @@ Markdown(
 shared = lora.contamination(benchmark)
 Markdown(
     f"{shared.items_13gram} of {shared.n_items} test items share thirteen words in a row with a training row, "
-    f"{shared.items_exact} of them are one word for word. Exercise 2 leaves them out."
+    f"{shared.items_exact} of them are a training row word for word. Exercise 2 leaves them out."
 )
 
 # %% [markdown]

@@ -277,9 +277,9 @@ if not telling:
     said = "No benchmark above the floor has both yet: the runs say nothing of the paper's second finding so far."
 else:
     said = f"Above the floor, the set made for a benchmark is better on {better} of {len(telling)}"
+    said += f", and **worse** on {worse}: there the paper's finding fails" if worse else ""
     said += ": as the paper says." if better == len(telling) else ""
-    said += f", and **worse** on {worse}: there the paper's finding fails." if worse else ""
-    said += "; the rest is not resolved." if better < len(telling) and not worse else ""
+    said += "; the rest is not resolved." if better + worse < len(telling) else "." if worse else ""
 Markdown(f"{said} Intervals are not corrected for their number here; `slimnb report` does that.")
 
 # %% [markdown]

@@ -32,7 +32,7 @@ def plan(
     length: Length = 1024,
     optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="The 8-bit one needs CUDA.")] = "adamw",
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", "--gradient-checkpointing", help="Less memory, a third slower.")
+        bool, typer.Option("--checkpointing", "--gradient-checkpointing", help="Less memory, a third to a half slower.")
     ] = False,
     memory: Memory = None,
     device: Annotated[DeviceName | None, typer.Option("--device", help="Else what there is here.")] = None,

@@ -55,7 +55,9 @@ def run(
     schedule: Annotated[ScheduleName | None, Train("--schedule", "After the warm-up (default cosine).")] = None,
     warmup: Annotated[float | None, Train("--warmup", "Share of the steps (default 0.05).")] = None,
     optimizer: Annotated[OptimizerName | None, Train("--optimizer", "The 8-bit one needs CUDA.")] = None,
-    gradient_checkpointing: Annotated[bool, Train("--gradient-checkpointing", "Less memory, a third slower.")] = False,
+    gradient_checkpointing: Annotated[
+        bool, Train("--gradient-checkpointing", "Less memory, a third to a half slower.")
+    ] = False,
     validation: Annotated[float | None, Train("--validation", "Share of the rows to hold out.")] = None,
     patience: Annotated[
         int | None, Train("--patience", "Stop after N validations without a better one.", min=1)

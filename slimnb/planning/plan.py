@@ -192,7 +192,7 @@ def _why(chosen: Prediction, lora: Prediction) -> str:
     if chosen is lora:
         return "The weights stay as they are, so nothing is lost to rounding, and nothing is computed twice."
     spared = gigabytes(lora.peak - chosen.peak)
-    recomputed = "every layer is computed twice, which costs about a third more time"
+    recomputed = "every layer is computed twice, which costs about half as much time again"
     if chosen.setup.method == "lora":
         return f"lora without checkpointing needs {spared} more. The price: {recomputed}."
     packed = (

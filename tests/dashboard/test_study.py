@@ -52,7 +52,7 @@ def test_the_overview_speaks_of_what_each_set_was_made_for_with_its_seeds_togeth
     assert "LoRA on workshop_math (2 seeds) changed workshop_commonsense by -33.3 points" in said  # what was forgotten
     assert "of training a seed" in said
     changes, scores = figures(app)
-    assert titles(changes) == "Change on what was trained for" and names(changes) == ["LoRA", "LoRA", "QLoRA", "full"]
+    assert titles(changes) == "Change on what was trained for" and names(changes) == ["LoRA", "QLoRA", "LoRA", "full"]
     assert {len(trace["x"]) for trace in scores["data"] if trace["name"] == "base"} == {3}
     assert {len(trace["x"]) for trace in scores["data"] if trace["name"] in ("LoRA", "QLoRA", "full")} == {1}
     table = app.dataframe[0].value.set_index(["method", "trained on", "benchmark"])
