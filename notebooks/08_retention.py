@@ -41,8 +41,8 @@ workshop.progress(study)
 # %% [markdown]
 # ## One fine-tune, one benchmark
 #
-# Of all fine-tunes and all benchmarks that they were not trained for, take the pair whose base has most answers right:
-# there is most to lose.
+# Of all fine-tunes and all benchmarks that they were not trained for, take the pair whose base has most answers right
+# (the first one, if several have as many): there is most to lose.
 
 # %%
 usual = [one for one in study.fine_tunes if not one.variant]
@@ -57,7 +57,7 @@ Markdown(
 )
 
 # %% [markdown]
-# **Predict**: how many percent of these items are still right after the training?
+# **Predict**: of the items that the base has right, how many percent are still right after the training?
 
 # %%
 still_right = None  # your prediction in percent
@@ -82,10 +82,10 @@ print(f"Checkpoint passed: {theirs.verdict}.")
 # ## By luck
 #
 # Some right answers were guesses, and a guess falls anew whenever anything is trained. Of a score $p$ with a chance of
-# $c$, the share that is known is $k = (p - c) / (1 - c)$, if what is not known is guessed. If all guesses fell anew and
-# **nothing were forgotten**, there would still be right only
+# $c$, the share that is known is $q = (p - c) / (1 - c)$, if what is not known is guessed. If all guesses fell anew and
+# **nothing were forgotten**, of the base's right items there would still be right only
 #
-# $$\frac{k + (1 - k)\,c^2}{k + (1 - k)\,c}.$$
+# $$\frac{q + (1 - q)\,c^2}{q + (1 - q)\,c}.$$
 #
 # **Predict**: how many percent is that here?
 
@@ -119,7 +119,8 @@ else:
     said = "no net change is resolved"
 Markdown(
     f"Measured: {kept / (kept + lost):.1%} kept. The net change is {between} points: {said}. Guesses move the net "
-    "change up as often as down, so it alone says **forgotten**; the share kept says how much was shuffled."
+    "change up as often as down, so only a net loss says **forgotten**; the share kept says how much was shuffled. A "
+    "net change near 0 can still hide a loss behind a gain."
 )
 
 # %% [markdown]
@@ -149,7 +150,9 @@ Markdown(
 )
 
 # %% [markdown]
-# The eight with the most downward net change, above the floor:
+# The eight with the most downward net change, above the floor. "Resolved" is after Holm's correction over the
+# fine-tune's benchmarks ([06](06_compare.ipynb)). The intervals are not corrected: one may leave out 0 where nothing is
+# resolved. And the base has 16 bits, so QLoRA's changes hold what 4 bits cost, too ([02](02_four_bits.ipynb)).
 
 # %%
 rows = [
@@ -187,7 +190,8 @@ Markdown(
 # ## The learning-forgetting plane
 #
 # Up: gained on what it was trained for. Left: lost elsewhere, on average over the other benchmarks. A method that
-# learns and does not forget is at the top, on the grey line or to the right of it.
+# learns and does not forget is at the top, on the grey line or to the right of it. A set that is made for no benchmark,
+# such as `alpaca`, has no place here.
 
 # %%
 retention_plane(plane_frame(plain[plain["method"] != "qlora"]))  # fewer points, easier to read
@@ -247,8 +251,9 @@ Markdown(
 #
 # ## What helps: the rank
 #
-# A lower rank leaves less room to learn, and perhaps less to forget with. **Predict**: the gain on HellaSwag in
-# points of LoRA with rank 1 on `hellaswag_train`.
+# A lower rank leaves less room to learn, and perhaps less to forget with. Yet arXiv 2410.21228 finds more of what it
+# ties to forgetting at low ranks ([09](09_anatomy.ipynb)). **Predict**: the gain on HellaSwag in points of LoRA with
+# rank 1 on `hellaswag_train`.
 
 # %%
 rank_one = None  # your prediction in points
@@ -297,7 +302,8 @@ Markdown(said)
 # ## What helps: the learning rate
 #
 # A larger step moves the weights further in as many steps, wherever it leads. The study does not vary it, `quick` does:
-# five times the rate, on the workshop's word problems, which train in minutes. **Predict** its mean change elsewhere.
+# five times the rate, on the workshop's word problems, which train in minutes. **Predict** its mean change elsewhere,
+# in points. (The other modes show the usual rate alone.)
 
 # %%
 hotter = None  # your prediction in points
@@ -334,7 +340,7 @@ Markdown(to_markdown(pd.DataFrame(rows)))
 # ## Exercises
 #
 # **Exercise 1** (easy). MMLU's items have a subject. In which of the four does the fine-tune of your choice lose most,
-# and is that more than luck with so few items?
+# and is that more than luck with so few items? (`run.items("mmlu_cs_cloze")` has a column `subject`.)
 #
 # **Exercise 2** (medium). Two simpler numbers: the new score over the old one, and the share of the score above chance
 # that is left. Compute both for all cases. Where do they mislead?
@@ -344,7 +350,8 @@ Markdown(to_markdown(pd.DataFrame(rows)))
 #
 # ## Key points
 #
-# - The share that is still right needs the share by luck beside it; only the net change says "forgotten".
+# - The share that is still right needs the share by luck beside it; only a net loss says "forgotten", and a gain can
+#   hide one.
 # - Learning and forgetting are two axes: show both, with intervals, for each method.
 # - Not resolved is not "nothing forgotten": say how much so many items would have shown.
 #

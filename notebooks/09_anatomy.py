@@ -100,12 +100,13 @@ Markdown(
 # %% [markdown]
 # ## Does it turn up what the model had?
 #
-# With $U$ and $V$ the update's directions, $U^T W V$ is what $W$ holds of them. **Amplification** is
-# $\lVert \Delta W \rVert / \lVert U^T W V \rVert$ (arXiv 2106.09685, section 7.3); **alignment** is
-# $\lVert U^T W V \rVert$ over what it is for random directions, $\lVert W \rVert\, r / \sqrt{d_{out} d_{in}}$.
+# With $U$ and $V$ now the update's directions (in the code above they are $W$'s), $U^T W V$ is what $W$ holds of them.
+# **Amplification** is $\lVert \Delta W \rVert / \lVert U^T W V \rVert$ (arXiv 2106.09685, section 7.3); **alignment**
+# is $\lVert U^T W V \rVert$ over what it is for random directions, $\lVert W \rVert\, r / \sqrt{d_{out} d_{in}}$. All
+# norms here are Frobenius's: the root of the sum of squares.
 #
-# Plant two updates of one size: the first doubles what $W$ holds in eight of its own directions, the second writes into
-# random ones. **Predict**: the amplification of the random one. The first one's is 2.
+# Plant two updates of one size: the first adds twice what $W$ holds in eight of its own directions, the second writes
+# into random ones. **Predict**: the amplification of the random one. The first one's is 2.
 
 # %%
 random_amplification = None  # your prediction
@@ -124,7 +125,7 @@ workshop.compare(random_amplification, found["random directions"][0])
 for name, update in {"its own directions": own, "random directions": strangers}.items():
     theirs = spectrum.amplification(W, update, 8), spectrum.alignment(W, update, 8)
     assert all(math.isclose(one, other) for one, other in zip(found[name], theirs, strict=True)), "not slimnb.anatomy's"
-assert math.isclose(found["its own directions"][0], 2), "doubled: the update is twice what W holds there"
+assert math.isclose(found["its own directions"][0], 2), "the update is twice what W holds there"
 rows = [(name, f"{one:.2f}", f"{other:.2f}") for name, (one, other) in found.items()]
 display(Markdown("**Checkpoint passed.** Read both: what $W$ hardly holds is amplified most."))
 Markdown(to_markdown(pd.DataFrame(rows, columns=["update in", "amplification", "alignment"])))
@@ -195,6 +196,11 @@ Markdown(
 # rank does not learn more slowly. Try the first step, in which only $B$ moves: how much does the layer's output change,
 # by rank, at one $\alpha$? By gradient descent $\Delta B \propto \nabla_B$, by Adam $\Delta B \propto
 # \mathrm{sign}(\nabla_B)$.
+#
+# **Predict**: by Adam with $\alpha / \sqrt r$, how many times as much does it change at rank 64 as at rank 1?
+
+# %%
+root_growth = None  # your prediction
 
 # %%
 x, gradient = torch.randn(64, generator=generator), torch.randn(96, generator=generator)  # of the output
@@ -220,6 +226,7 @@ Markdown(to_markdown(table.map("{:.2f}".format).reset_index()))
 
 # %%
 descent, descent_root, adam, adam_root = table.loc[64]
+display(workshop.compare(root_growth, adam_root, " times"))
 assert 0.8 < descent_root < 1.25 and 0.8 < adam < 1.25, "the scale comes in twice, in B's gradient and in the update"
 Markdown(
     f"**Checkpoint passed.** Rank 1 counts as 1. At rank 64 gradient descent learns as much with "
@@ -272,7 +279,10 @@ print("Checkpoint passed.")
 anatomies = workshop.anatomies(MODE)
 
 frame = anatomy_frame(list(anatomies), list(anatomies.values()))
-named = {one.run: f"{one.run}-rank {one.rank or 'any'}-seed {one.seed}" for one in anatomies.values()}
+named = {}
+for run, one in anatomies.items():
+    part = " (attention alone)" if run.config.lora and run.config.lora.targets != "all-linear" else ""
+    named[one.run] = f"{one.run}-rank {one.rank or 'any'}{part}-seed {one.seed}"
 frame["run"] = frame["run"].map(named)  # figures name runs by the end of their ids
 short = {run: labels(frame)[name] for run, name in named.items()}
 rows = [
@@ -293,11 +303,11 @@ display(Markdown(f"That is {short[main.run]}: no update of rank {main.rank} has 
 workshop.compare(real_rank, float(frame.loc[frame["run"] == named[main.run], "effective_rank"].median()), " directions")
 
 # %% [markdown]
-# The figures show one seed of each.
+# The figures show the runs with that one's seed.
 
 # %%
 first = frame[frame["run"].isin([named[one.run] for one in anatomies.values() if one.seed == main.seed])]
-each = f"n = {len(main.matrices)} matrices a run"
+each = f"n = {' or '.join(str(size) for size in sorted(set(first['run'].value_counts())))} matrices a run"
 spectra(first).update_xaxes(title=f"direction, largest first ({each})")
 
 # %%
@@ -321,6 +331,10 @@ Markdown(to_markdown(medians.map("{:.3g}".format).reset_index()))
 Markdown("\n".join(f"- {one}" for one in findings(main)))
 
 # %% [markdown]
+# What is expected was found in other models and trainings: a difference is a question, and refutes nothing.
+# Amplification times alignment is $\lVert \Delta W \rVert / \lVert W \rVert \cdot \sqrt{d_{out} d_{in}} / r$: at one
+# alignment, a smaller update amplifies less.
+#
 # **Predict**: of the leading left singular vectors of this run's $W + \Delta W$, ten a matrix, how many percent have no
 # cosine of 0.5 with one of $W$?
 
@@ -333,11 +347,14 @@ count = sum(matrix.intruders(0.5) or 0 for matrix in main.matrices)
 workshop.compare(intruder_share, 100 * count / leading, "%")
 
 # %%
-intruders(first).update_yaxes(title=f"intruders (% of n = {leading:,} vectors a run)")
+vectors = first.dropna(subset=["cosines"])
+sizes = sorted(set(vectors["cosines"].map(len).groupby(vectors["run"]).sum()))
+each_vectors = " or ".join(f"{size:,}" for size in sizes)
+intruders(first).update_yaxes(title=f"intruders (% of n = {each_vectors} vectors a run)")
 
 # %% [markdown]
-# An intruder is no proof of forgetting: the paper that names them finds that the two go together, and
-# [08](08_retention.ipynb) measures what was forgotten.
+# The paper that names intruders scales them down, and finds that in its models they cause most of LoRA's forgetting. A
+# count is no proof of it all the same: what was forgotten, [08](08_retention.ipynb) measures.
 #
 # ## Seeds and ranks
 #
@@ -362,7 +379,8 @@ nothing = "No two runs here have their overlap stored: `slimnb anatomy RUN RUN` 
 Markdown(to_markdown(pd.DataFrame(rows, columns=heads)) if rows else nothing)
 
 # %% [markdown]
-# Two runs of one seed and rank begin with the same $A$: that their input sides agree is no finding.
+# Two runs of one seed and rank begin with the same $A$: that their input sides agree is no finding. Of two seeds each
+# reads what its own $A$ lets through, which was random at the start: look at the output side first.
 #
 # ## The scale of each
 
@@ -387,8 +405,8 @@ Markdown(to_markdown(counts.map(lambda cell: cell if isinstance(cell, str) else 
 
 # %% [markdown]
 # So an adapter is kept beside 4-bit weights, or merged in 16 bits; merged into 4, it is scored anew
-# ([11](11_your_own.ipynb)). An error larger than the update does not yet mean that the update is lost: it is spread
-# over all directions, and the update is in few.
+# ([11](11_your_own.ipynb)). An error larger than the update does not yet mean that the update is lost: the error is
+# spread over all directions, and the update is in few.
 #
 # ## Exercises
 #
@@ -403,7 +421,8 @@ Markdown(to_markdown(counts.map(lambda cell: cell if isinstance(cell, str) else 
 #
 # ## Key points
 #
-# - LoRA's rank is what an update may use, the effective rank what it does use.
+# - LoRA's rank is how many directions an update may use; the effective rank, beside that of random factors, tells how
+#   many it does use.
 # - Amplification needs alignment beside it, an intruder count its threshold, an overlap its chance.
 # - Whether $\alpha / r$ or $\alpha / \sqrt r$ keeps ranks alike depends on the optimizer.
 # - The error of 4 bits over the size of the update foretells what merging into 4 bits does to the weights.

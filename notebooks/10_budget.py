@@ -48,9 +48,10 @@ Markdown(f"SmolLM2: {small.parameters:,} parameters in {small.layers} layers, by
 # ## Item by item
 #
 # Bytes that can be counted: a weight in bfloat16 has 2; each number of LoRA's $A$ and $B$ has 4, and 8 more for AdamW's
-# moments. The rest, what a micro-batch leaves for the backward pass, is found by going through a step with tensors that
-# have shapes and no memory. **Predict**: of the peak of LoRA on a CUDA card, with 8 rows of 1,024 tokens, how many
-# percent are weights?
+# moments. Its gradient has 4 as well, from the backward pass on: if the peak comes before that, it is not in the table.
+# The rest, what a micro-batch leaves for the backward pass, is found by going through a step with tensors that have
+# shapes and no memory. **Predict**: of the peak of LoRA on a CUDA card, with 8 rows of 1,024 tokens, how many percent
+# are weights?
 
 # %%
 weights_share = None  # your prediction in percent
@@ -172,15 +173,15 @@ most = predict(large, replace(asked, rank=256)).peak / start - 1
 Markdown(
     f"**Checkpoint passed.** A step of 32 rows is computed in micro-batches of {many.setup.rows}: it takes longer, and "
     f"{100 * (many.peak / eight.peak - 1):.1f}% more memory. What moves the peak is tokens at once, and checkpointing "
-    f"(here -{spared:.0%}), which computes each layer twice, about a third slower. Rank is cheap, and not free: rank "
-    f"256 takes {most:.0%} more."
+    f"(here -{spared:.0%}), which computes each layer's forward pass twice: a third more work in full fine-tuning, up "
+    f"to a half in LoRA, whose backward pass is shorter. Rank is cheap, and not free: rank 256 takes {most:.0%} more."
 )
 
 # %% [markdown]
 # ## Is it true?
 #
-# The project trained two small architectures under many setups, and kept the peaks. **Predict**: by how many percent is
-# the worst of these predictions off?
+# The project trained and scored two small architectures in several setups, and kept the peaks. **Predict**: by how many
+# percent is the worst of these predictions off?
 
 # %%
 worst_error = None  # your prediction in percent
@@ -209,7 +210,8 @@ Markdown(
 
 # %% [markdown]
 # The constants were found with SmolLM2 alone, so the other model tells more of what to expect of yours. And where was
-# it measured? The predictions for other machines are held against published numbers.
+# it measured? The predictions for other machines are held against published numbers: of trainings with checkpointing,
+# in GiB of $2^{30}$ bytes, and without the CUDA context where the source gives what the allocator held.
 
 # %%
 measured = json.loads((PROJECT / "data" / "perf" / "memory.json").read_text("utf-8"))
@@ -282,7 +284,7 @@ Markdown(
 # The rule, from what costs least in quality and time:
 #
 # 1. **LoRA**, if it fits: weights as they are, nothing computed twice.
-# 2. Else LoRA with **checkpointing**: the same result, about a third slower.
+# 2. Else LoRA with **checkpointing**: the same result, a third to a half more work.
 # 3. Else **QLoRA**: 4-bit weights, rounded, and unpacked at each use.
 # 4. Else QLoRA with checkpointing.
 # 5. Else shorter rows, a smaller model, or another card. **Full** fine-tuning only where it fits and is asked for.
@@ -321,7 +323,8 @@ Markdown(
 )  # fmt: skip
 
 # %% [markdown]
-# And how long may a row be? The longest of 256, 512, 1,024, ... tokens that fits:
+# And how long may a row be? The longest of 256, 512, 1,024, ... tokens that fits, by memory alone: this model was made
+# for rows of up to 8,192.
 
 # %%
 lengths, rows = [2**power for power in range(8, 18)], []
@@ -349,8 +352,8 @@ Markdown(
 # **Exercise 2** (medium). Count Llama-3-8B's weights in 4 bits by hand, with their constants, as in
 # [02](02_four_bits.ipynb). How much of what is left is still in 16 bits, and what is it?
 #
-# **Exercise 3** (open). How does the peak grow with the length, from 256 to 16,384 tokens, with checkpointing and
-# without? Which length exactly is the longest on a card of 24 GB?
+# **Exercise 3** (open). How does the peak of LoRA on Llama-3-8B grow with the length of one row, from 256 to 16,384
+# tokens, with checkpointing and without? Which multiple of 64 tokens is the longest on a card of 24 GB?
 #
 # ## Key points
 #

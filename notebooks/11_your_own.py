@@ -15,8 +15,8 @@
 # # 11 · Your own
 #
 # **Goal**: train on data of your own, test on rows that were held out, take the adapter with you, merge it, and bring
-# in results of lm-evaluation-harness. **Minutes**: 35. In `quick` SmolLM2 is trained here, in about a minute. In
-# `replay` the random model `tiny` takes its place: its few steps teach it nothing, but every cell works.
+# in results of lm-evaluation-harness. **Minutes**: 35. In `quick` and `full` SmolLM2 is trained here, in about a
+# minute. In `replay` the random model `tiny` takes its place: its few steps teach it nothing, but every cell works.
 
 # %%
 import json
@@ -94,8 +94,9 @@ print(*told(file.name, found.bad, 5), sep="\n")
 print(f"\nrepeated: lines {found.repeated}\none prompt, several answers: lines {found.ambiguous}")
 
 # %% [markdown]
-# The two that can be read are told, and it is for you to judge: a row twice counts double, and of two answers to one
-# prompt at most one is right. `slimnb data check FILE` prints all this. Training on such a file stops before it starts:
+# The two that can be read are told, and it is for you to judge: a row twice counts double, and of these two answers to
+# one prompt only one is right. `slimnb data check FILE` prints all this. Where a row cannot be read, training stops
+# before it starts:
 
 # %%
 try:
@@ -120,10 +121,13 @@ Markdown(
 # %% [markdown]
 # ## Train
 #
-# In a terminal, before and after:
+# In a terminal, with a file of yours: first the advice, then the training.
 #
-#     slimnb advise --model smollm2-135m --train-on orders.jsonl --benchmarks workshop_commonsense
-#     slimnb run --model smollm2-135m --method lora --train-on orders.jsonl --benchmarks workshop_commonsense
+#     options="--model smollm2-135m --train-on orders.jsonl --benchmarks workshop_commonsense"
+#     .venv/bin/slimnb advise $options
+#     .venv/bin/slimnb run --method lora $options
+#
+# The cell below trains for one epoch only, and scores the base, too, each on the benchmark's first items.
 #
 # A benchmark that the rows were not made for is scored as well: what a fine-tune costs elsewhere is not seen on its own
 # rows.
@@ -296,7 +300,7 @@ except SlimnbError as error:
 #
 # You have scores already? `lm_eval ... --log_samples --output_path DIR` writes each item, and
 #
-#     slimnb import lm-eval DIR --model smollm2-135m
+#     .venv/bin/slimnb import lm-eval DIR --model smollm2-135m
 #
 # makes a run of it. Here the shipped base run is written in lm-eval's layout, and read as if it were yours.
 # **Predict**: in how many items does the imported run differ from the one that was exported?
@@ -334,7 +338,7 @@ Markdown(
 # the view. It asks no other host, and changes nothing.
 
 # %%
-scratch.cleanup()
+scratch.cleanup()  # place is gone: an exercise needs a directory of its own
 
 # %% [markdown]
 # ## Exercises

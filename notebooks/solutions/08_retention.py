@@ -50,9 +50,11 @@ found = sum(p < 0.05 for p in slimnb.holm(p_values))
 Markdown(
     f"{found} of {len(rows)} subjects show a change after the correction for having looked at {len(rows)}. "
     + (
-        f"The smallest subject shows a change of {100 * smallest:.0f} points in 4 cases of 5, and hardly smaller ones."
+        f"Before it, the smallest subject shows a change of {100 * smallest:.0f} points in 4 cases of 5, and hardly "
+        "smaller ones."
         if smallest
-        else "The smallest subject has too few items to show any change."
+        else f"Where so few answers change ({changed:.0%}), the smallest subject does not show it in 4 cases of 5, "
+        "even if all of them change one way."
     )
 )
 
@@ -69,7 +71,7 @@ for case in cases.itertuples():
     new = old + case.difference
     over = f"{new / old:.2f}" if old else "-"
     left = f"{(new - chance) / (old - chance):.2f}" if abs(old - chance) > 1e-9 else "-"
-    name = f"{case.method} on {case.training_set}"
+    name = f"{case.method} on {case.training_set}" + (f", {case.variant}" if case.variant else "")
     rows.append((name, case.benchmark, over, left, case.broken, "yes" if case.resolved else ""))
 table = pd.DataFrame(rows, columns=["fine-tune", "benchmark", "new / old", "left above chance", "lost", "net resolved"])
 shown = table.iloc[cases["difference"].abs().to_numpy().argsort()[::-1][:10]]
@@ -100,6 +102,7 @@ Markdown(to_markdown(shown))
 #     .venv/bin/slimnb run $options --train-on workshop_math --epochs 1.5
 #     .venv/bin/slimnb compare RUN RUN
 #
-# The mixed run takes a tenth more steps: for equal steps, give both `--steps 150`. `workshop_commonsense` is no test of
-# retention any more, since it was trained for. What mixing in does for the rest is seen on `workshop_cs`, if at all.
+# The mixed run takes a tenth more steps: for equal steps, give both `--steps 150` instead of `--epochs 1.5`.
+# `workshop_commonsense` is no test of retention any more, since it was trained for. What mixing in does for the rest is
+# seen on `workshop_cs`, if at all.
 # Retention is best mixed in from general rows (with the Hub: `alpaca`), and judged on benchmarks that nobody mixed in.

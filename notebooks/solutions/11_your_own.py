@@ -52,13 +52,16 @@ print("".join(token.text for token in found.example if not token.label))
 print("LABELS:", [token.text for token in found.example if token.label])
 
 # %% [markdown]
-# The last message is learned, and the end of the sequence; all before it is given. What the model is asked later has to
-# come in the same form: `--chat-template` puts benchmarks into it as well.
+# The last message is learned, with the line break in front of it and the end of the sequence; all before is given. What
+# the model is asked later has to come in the same form: `--chat-template` puts benchmarks into it as well.
 #
 # ## Exercise 2
 
 # %%
-n = next(n for n in range(10, 2000, 10) for low, high in [slimnb.wilson(round(0.9 * n), n)] if high - low <= 0.10)
+for n in range(10, 2000, 10):
+    low, high = slimnb.wilson(round(0.9 * n), n)
+    if max(0.9 - low, high - 0.9) <= 0.05:
+        break
 possible = len(THINGS) * (len(THINGS) - 1) * len(NUMBERS) ** 2 * 12
 dice, drawn = random.Random(0), set()
 for _ in range(200):
@@ -66,8 +69,9 @@ for _ in range(200):
     drawn.add((things, table, dice.randint(1, 3), dice.randint(1, 3)))
 trained = len(drawn) - 40
 Markdown(
-    f"{n} orders: the 95% interval of 90% is then no wider than 10 points, 5 up and 5 down. Of {possible:,} possible "
-    f"orders the training rows are {trained}, {trained / possible:.0%}. So most orders are new; their parts are not."
+    f"{n} orders: the 95% interval of 90% is then {low:.1%} to {high:.1%}, which reaches further down than up. Of "
+    f"{possible:,} possible orders the training rows are {trained}, {trained / possible:.0%}. So most orders are new; "
+    "their parts are not."
 )
 
 # %% [markdown]
