@@ -12,9 +12,8 @@ import pandas as pd
 from dashboard.computed import compared
 from dashboard.saved import SavedRun
 from dashboard.wording import as_good, points, spent, verdict
-from slimnb.analysis.comparison import seeds_together
 from slimnb.analysis.fine_tunes import FineTune, of_the_same_seeds
-from slimnb.analysis.guard import beyond_the_method
+from slimnb.analysis.pairing import matched, seeds_together
 from slimnb.figures.drawing import rows_of
 
 
@@ -49,7 +48,7 @@ def answers(
     costs = [spent(names[seeds[0].path.name], seeds) for seeds in seeds_together(runs)]
     return [
         _helped(rows, names, against_base),
-        _as_good(about),
+        _as_good(about, runs),
         Answer("What did it cost?", costs, "cost", "Costs", {"benchmark": benchmark}),
         _forgot(rows, names, against_base),
         _which_items(rows, names, bases),
@@ -67,20 +66,18 @@ def _helped(rows: list[Any], names: dict[str, str], choices: dict[str, Any] | No
     return Answer("Did LoRA help?", lines, "compare", "Compare base with what was trained", choices)
 
 
-def _as_good(about: Sequence[FineTune]) -> Answer:
+def _as_good(about: Sequence[FineTune], runs: Sequence[SavedRun]) -> Answer:
     question = "Was QLoRA as good?"
     loras, qloras = ([one for one in about if one.method == method] for method in ("lora", "qlora"))
     pairs = [
-        of_the_same_seeds(lora, qlora)
-        for lora, qlora in product(loras, qloras)
-        if not beyond_the_method(lora.runs[0], qlora.runs[0])
+        of_the_same_seeds(lora, qlora) for lora, qlora in product(loras, qloras) if matched(lora.runs[0], qlora.runs[0])
     ]
     aimed_at = [pair for pair in pairs if pair[0].target in pair[0].runs[0].record.scores] or pairs[:1]
     if not aimed_at:
         return Answer(question, ["This study has no LoRA and QLoRA run of one recipe."])
     lines = []
     for lora, qlora in aimed_at:
-        done, refused = compared([*lora.runs, *qlora.runs])
+        done, refused = compared([run for run in runs if run in lora.runs] + [run for run in runs if run in qlora.runs])
         alone = len(aimed_at) == 1
         lines += [as_good(one, "" if alone else lora.training_set) for one in done
                   if alone or one.benchmark == lora.target]  # fmt: skip

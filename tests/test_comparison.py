@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from slimnb.analysis.comparison import base_of, compare, compare_all, config_difference, costs_differ_in
+from slimnb.analysis.comparison import compare, compare_all, config_difference, costs_differ_in
 from slimnb.analysis.guard import format_failures
+from slimnb.analysis.pairing import base_of
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.store.runs import RunFolder, scan

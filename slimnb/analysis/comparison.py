@@ -14,13 +14,13 @@ import pandas as pd
 
 from slimnb.analysis.guard import (
     FORMAT_COLUMNS,
-    beyond_the_method,
     changed_nothing,
     comparability,
     config_difference,
     costs_differ_in,
     format_failures,
 )
+from slimnb.analysis.pairing import matched, scored_on, seeds_together
 from slimnb.errors import SlimnbError
 from slimnb.stats import (
     Equivalence,
@@ -49,7 +49,6 @@ __all__ = [
     "config_difference",
     "costs_differ_in",
     "overlap_notes",
-    "seeds_together",
 ]
 
 
@@ -177,7 +176,7 @@ def compare_all(runs: Sequence[RunFolder], margin: float = MARGIN) -> tuple[list
     """
     sets = seeds_together(runs)
     pairs = [(sets[0], other) for other in sets[1:]]
-    pairs += [(lora, qlora) for lora in sets[1:] for qlora in sets[1:] if _matched(lora[0], qlora[0])]
+    pairs += [(lora, qlora) for lora in sets[1:] for qlora in sets[1:] if matched(lora[0], qlora[0])]
     done, refused = [], []
     for first, second in pairs:
         shared = scored_on([first[0], *second])
@@ -206,32 +205,6 @@ def compare_pair(
     return [replace(one, adjusted_p=p) for one, p in zip(family, adjusted, strict=True)], refused
 
 
-def seeds_together(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Runs in sets that differ in nothing but the seed, in the order of their first member."""
-    sets: dict[str, list[RunFolder]] = {}
-    for run in runs:
-        fields = run.config.model_dump_json(exclude={"seed"})
-        sets.setdefault(fields, []).append(run)
-    return list(sets.values())
-
-
-def scored_on(runs: Sequence[RunFolder]) -> list[str]:
-    """The benchmarks that all of the runs were scored on, in the first one's order."""
-    return [name for name in runs[0].record.scores if all(name in run.record.scores for run in runs)]
-
-
-NO_BASE = "no base run starts from the same weights in the same precision"
-
-
-def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
-    """The run of the untouched model that a fine-tune started from, in the same precision.
-
-    Of several, the first of those that share most benchmarks with it.
-    """
-    bases = [run for run in runs if run.config.method == "base" and run.record.lineage == tuned.record.lineage]
-    return max(bases, key=lambda base: len(base.record.scores.keys() & tuned.record.scores.keys()), default=None)
-
-
 def _equivalence(first: np.ndarray, second: np.ndarray, margin: float, clusters: np.ndarray | None) -> Equivalence:
     """Of one seed each by the score test; of several by their 90% interval, which is the same two one-sided tests.
 
@@ -246,11 +219,6 @@ def _equivalence(first: np.ndarray, second: np.ndarray, margin: float, clusters:
         return found
     low, high = min(found.low, paired.low), max(found.high, paired.high)
     return Equivalence(margin, low, high, None, found.equivalent and inside)
-
-
-def _matched(lora: RunFolder, qlora: RunFolder) -> bool:
-    """Whether the two are LoRA and QLoRA of one recipe."""
-    return (lora.record.method, qlora.record.method) == ("lora", "qlora") and not beyond_the_method(lora, qlora)
 
 
 def overlap_notes(run: RunFolder, benchmarks: Sequence[str]) -> list[str]:

@@ -10,15 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from slimnb.analysis.comparison import (
-    NO_BASE,
-    Comparison,
-    base_of,
-    compare_pair,
-    config_difference,
-    scored_on,
-    seeds_together,
-)
+from slimnb.analysis.comparison import Comparison, compare_pair
+from slimnb.analysis.guard import config_difference
+from slimnb.analysis.pairing import NO_BASE, base_of, scored_on, seeds_together
 from slimnb.config import METHODS
 from slimnb.evaluation.gold import GoldChange, gold_change
 from slimnb.store.runs import RunFolder

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from slimnb.analysis.comparison import Comparison, base_of, compare_pair
+from slimnb.analysis.comparison import Comparison, compare_pair
+from slimnb.analysis.pairing import base_of
 from slimnb.errors import SlimnbError
 from slimnb.io.documents import read_json
 from slimnb.store.runs import RunFolder

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from slimnb.alignment.record import Alignment
-from slimnb.analysis.comparison import scored_on
 from slimnb.analysis.fine_tunes import fine_tunes
 from slimnb.analysis.frames import identity
+from slimnb.analysis.pairing import scored_on
 from slimnb.analysis.retention import Retention, retained
 from slimnb.stats import wilson
 from slimnb.store.runs import RunFolder

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slimnb.analysis.comparison import NO_BASE, Comparison, base_of, compare_pair, scored_on, seeds_together
+from slimnb.analysis.comparison import Comparison
+from slimnb.analysis.fine_tunes import fine_tunes
 from slimnb.stats import paired_over_seeds, wilson
 from slimnb.store.records import BenchmarkResult
 from slimnb.store.runs import RunFolder
-from slimnb.training.training_sets import made_for
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,13 @@ def retention(runs: Sequence[RunFolder]) -> tuple[list[Retention], list[str]]:
         What was found, and why anything was left out: no base of the same lineage, other prompts, ...
     """
     found, refused = [], []
-    for tuned in seeds_together([run for run in runs if run.config.training]):
-        training = tuned[0].config.training
-        base = base_of(tuned[0], runs)
-        if base is None:
-            refused.append(f"{tuned[0].record.id}: {NO_BASE}")
+    for tuned in fine_tunes(runs):
+        if tuned.base is None:
+            refused += [f"{tuned.runs[0].record.id}: {reason}" for reason in dict.fromkeys(tuned.refused.values())]
             continue
-        changes, reasons = compare_pair(base, tuned, scored_on([base, *tuned]))
-        aligned = made_for(training.data) if training else None
-        found += [retained(base, tuned, change) for change in changes if change.benchmark != aligned]
-        refused += [reason for benchmark, reason in reasons.items() if benchmark != aligned]
+        changes = [change for name, change in tuned.changes.items() if name != tuned.target]
+        found += [retained(tuned.base, tuned.runs, change) for change in changes]
+        refused += [reason for name, reason in tuned.refused.items() if name != tuned.target]
     return found, refused
 
 

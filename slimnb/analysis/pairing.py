@@ -1,0 +1,39 @@
+"""Which runs belong together: seeds of one configuration, a fine-tune and its base, LoRA and QLoRA of one recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slimnb.analysis.guard import beyond_the_method
+from slimnb.store.runs import RunFolder
+
+
+def seeds_together(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Runs in sets that differ in nothing but the seed, in the order of their first member."""
+    sets: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        fields = run.config.model_dump_json(exclude={"seed"})
+        sets.setdefault(fields, []).append(run)
+    return list(sets.values())
+
+
+def scored_on(runs: Sequence[RunFolder]) -> list[str]:
+    """The benchmarks that all of the runs were scored on, in the first one's order."""
+    return [name for name in runs[0].record.scores if all(name in run.record.scores for run in runs)]
+
+
+NO_BASE = "no base run starts from the same weights in the same precision"
+
+
+def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
+    """The run of the untouched model that a fine-tune started from, in the same precision.
+
+    Of several, the first of those that share most benchmarks with it.
+    """
+    bases = [run for run in runs if run.config.method == "base" and run.record.lineage == tuned.record.lineage]
+    return max(bases, key=lambda base: len(base.record.scores.keys() & tuned.record.scores.keys()), default=None)
+
+
+def matched(lora: RunFolder, qlora: RunFolder) -> bool:
+    """Whether the two are LoRA and QLoRA of one recipe."""
+    return (lora.record.method, qlora.record.method) == ("lora", "qlora") and not beyond_the_method(lora, qlora)
