@@ -75,9 +75,9 @@ def _as_good(about: Sequence[FineTune], runs: Sequence[SavedRun]) -> Answer:
     aimed_at = [pair for pair in pairs if pair[0].target in pair[0].runs[0].record.scores] or pairs[:1]
     if not aimed_at:
         return Answer(question, ["This study has no LoRA and QLoRA run of one recipe."])
-    lines = []
+    lines, saved = [], {run.path: run for run in runs}
     for lora, qlora in aimed_at:
-        done, refused = compared([run for run in runs if run in lora.runs] + [run for run in runs if run in qlora.runs])
+        done, refused = compared([saved[run.path] for run in (*lora.runs, *qlora.runs)])
         alone = len(aimed_at) == 1
         lines += [as_good(one, "" if alone else lora.training_set) for one in done
                   if alone or one.benchmark == lora.target]  # fmt: skip
