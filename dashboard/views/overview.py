@@ -52,7 +52,7 @@ def page() -> None:
 def _figures(runs: Sequence[SavedRun], gains: pd.DataFrame, scored: pd.DataFrame) -> None:
     """Changes and scores; where there are several training sets, on what each was made for."""
     changes, all_scores, title = "gains_frame(runs)", "mean_scores_frame(runs)", "Change against base"
-    if gains["training_set"].nunique() > 1 and any(gains["target"]):
+    if len({*gains["training_set"]}) > 1 and any(gains["target"]):
         gains, changes, title = (
             gains.loc[gains["target"]],
             f"{changes}.query('target')",
