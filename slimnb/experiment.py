@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from slimnb.benchmarks import Benchmark, Questions, get_benchmark
-from slimnb.compute.peak import peak_bytes, reset_peak
+from slimnb.compute.peak import give_back_memory, peak_bytes, reset_peak
 from slimnb.compute.sharding import is_sharded, refuse_sharding, shard, sharding_wanted, whole_weights
 from slimnb.config import RunConfig
 from slimnb.errors import OUT_OF_MEMORY_ADVICE, OutOfMemory, SlimnbError
@@ -98,6 +98,7 @@ def run(
         folder.finish("failed", str(error) if isinstance(error, SlimnbError) else f"{type(error).__name__}: {error}")
         raise
     folder.finish("completed")
+    give_back_memory()
     return folder
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 
 import slimnb.experiment
 from slimnb.analysis.comparison import compare, config_difference
 from slimnb.benchmarks import get_benchmark
+from slimnb.compute.peak import keep_freed_memory
 from slimnb.config import METHODS, make_run_config
 from slimnb.errors import OutOfMemory, SlimnbError
 from slimnb.evaluation.evaluate import evaluate
@@ -246,3 +248,12 @@ def test_a_run_that_is_complete_is_not_done_again(base: RunFolder, root: Path) -
     with pytest.raises(SlimnbError, match="complete"):
         run(base.config, root, "study")
     assert (base.path / "run.json").read_bytes() == before
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="another C library than glibc gives memory back in its own way")
+def test_a_process_of_many_runs_holds_no_more_than_of_few(tmp_path: Path) -> None:
+    for seed in range(12):
+        run(config("base", seed=seed), tmp_path, "study")
+        if seed == 3:  # what is kept once for all
+            before = psutil.Process().memory_info().rss
+    assert psutil.Process().memory_info().rss - before < 2e6

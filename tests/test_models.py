@@ -21,6 +21,7 @@ from slimnb.models.load import (
     home,
     load_adapter,
     load_model,
+    load_tokenizer,
     parameter_counts,
     weights_bytes,
     weights_sha256,
@@ -151,3 +152,14 @@ def test_loading_leaves_four_bit_weights_as_they_were_quantized() -> None:
     states = [p.quant_state for p in model.parameters() if hasattr(p, "quant_state")]
     assert states
     assert not any(getattr(state, "packing_format_for_cpu", False) for state in states)
+
+
+def test_a_tokenizer_is_read_once_while_its_directory_is_as_it_was(slimnb_home: Path, tmp_path: Path) -> None:
+    """Each that has encoded leaves memory behind, which over hundreds of runs in a process comes to gigabytes."""
+    place = tmp_path / "model"
+    offline_models.prepare_tiny(place)
+    once = load_tokenizer(str(place))
+    assert load_tokenizer(str(place)) is once
+    path = place / "tokenizer.json"
+    path.write_text(path.read_text("utf-8") + "\n", encoding="utf-8")
+    assert load_tokenizer(str(place)) is not once

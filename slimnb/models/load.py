@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,14 @@ def load_tokenizer(name: str) -> Any:
 
 
 def _tokenizer(place: Path) -> Any:
+    """The same one again while its directory is as it was: each that has encoded leaves memory behind."""
+    files = sorted(path for path in place.iterdir() if path.suffix in (".json", ".txt", ".model", ".jinja"))
+    found = [(path.name, path.stat()) for path in files]
+    return _read_tokenizer(place, tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in found))
+
+
+@lru_cache(maxsize=4)
+def _read_tokenizer(place: Path, state: tuple[tuple[str, int, int], ...]) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(place, local_files_only=True, **NO_CODE)
