@@ -90,6 +90,13 @@ def test_scores_of_seeds_are_one_row_with_their_mean(make_run: MakeRun):
     assert "LoRA (2 seeds) on workshop_cs 87.5% (on average 3.5 of n = 4" in alt(scores(mean_scores_frame(runs)))
 
 
+def test_bars_of_a_method_share_a_place_where_each_benchmark_has_one(study: dict[str, RunFolder]):
+    frame = mean_scores_frame(list(study.values()))
+    aimed = frame.query("target or method == 'base'")
+    assert [bar.offsetgroup for bar in traces(scores(aimed))[:-1]] == ["base", "LoRA", "LoRA", "QLoRA", "full"]
+    assert {bar.offsetgroup for bar in traces(scores(frame))[:-1]} == {None}
+
+
 def test_elsewhere_is_the_mean_of_the_others_and_its_interval_is_narrower_than_theirs(gains: pd.DataFrame):
     plane = plane_frame(gains).set_index("run")
     for run, rows in gains.groupby("run"):

@@ -24,11 +24,13 @@ def scores(frame: pd.DataFrame) -> go.Figure:
     """Bars grouped by benchmark with 95% intervals, and a line where guessing would be."""
     figure, said, runs, groups = go.Figure(), [], grouped("run", frame), grouped("benchmark", frame)
     places = {benchmark: place for place, benchmark in enumerate(groups)}
+    once = all(len({row.method for row in rows}) == len(rows) for rows in groups.values())  # a method, by benchmark
     for run, label in labels(frame).items():
         style, rows = METHOD_STYLE[runs[run][0].method], runs[run]
         said += [f"{label} on {row.benchmark} {told(row)}" for row in rows]
         figure.add_bar(
             name=style.name, error_y=error_bars(rows, "value"), x=[places[row.benchmark] for row in rows],
+            offsetgroup=style.name if once and len(runs) > len(METHOD_STYLE) else None,  # a method's place is one
             y=[100 * row.value for row in rows],
             hovertext=[f"{text(f'{label}: {row.benchmark}, {row.metric}')}<br>{told(row)}" for row in rows],
             # A see-through fill, in which an error bar of the full colour shows.
