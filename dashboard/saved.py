@@ -85,7 +85,7 @@ class SavedRun(RunFolder):
             described = pq.read_metadata(path)
             if described.num_rows > MOST_ITEMS:
                 raise SlimnbError(f"{path}: {described.num_rows} items are more than any benchmark has")
-        except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as error:
+        except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, RuntimeError) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
         return super().items(benchmark, columns)
 

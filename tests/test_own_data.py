@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,24 @@ def test_a_damaged_parquet_file_is_told(tmp_path: Path) -> None:
 def test_columns_that_are_not_there_are_told(tmp_path: Path, ending: str, columns: dict[str, str], said: str) -> None:
     path = write(tmp_path / f"own.{ending}", [{"question": "Q", "answer": "A"}])
     assert said in problem(path, columns)
+
+
+FLAT = {"prompt": ["Q"], "completion": ["A"]}
+NESTED = {"messages": [[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]]}
+
+
+@pytest.mark.parametrize(("columns", "step"), [(FLAT, 1), (NESTED, 16)], ids=["text", "lists"])
+def test_a_parquet_file_with_any_bit_of_its_footer_flipped_ends_in_words_or_rows(
+    columns: dict[str, Any], step: int, tmp_path: Path
+) -> None:
+    """Some contradict what a column says of itself, which ended the process that asked Arrow for it."""
+    whole, path = tmp_path / "whole.parquet", tmp_path / "flipped.parquet"
+    pq.write_table(pa.table(columns), whole)
+    content = whole.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for bit in range(8 * footer, 8 * min(len(content), footer + 160), step):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with suppress(SlimnbError):
+            read_own_data(path)

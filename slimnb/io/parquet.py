@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ def open_parquet(path: Path) -> tuple[list[str], Records]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    unreadable = (pa.ArrowException, OSError, ValueError, OverflowError, LookupError, TypeError)
+    unreadable = (pa.ArrowException, OSError, ValueError, OverflowError, LookupError, TypeError, RuntimeError)
     regular_file(path)
     try:
         with pq.ParquetFile(path) as file:
@@ -46,7 +48,8 @@ def open_parquet(path: Path) -> tuple[list[str], Records]:
                 raise SlimnbError(f"{path}: column {column!r} holds {kind}, where text is needed: cast it to string")
         starts = tuple(f"{column}." for column in wanted)
         inside = [place for place, leaf in enumerate(leaves) if leaf in wanted or leaf.startswith(starts)]
-        if _promised(layout, inside) > most:
+        nested = [place for place in inside if leaves[place] not in wanted]
+        if _promised(layout) + VALUE * (_values(path, nested) if nested else 0) > most:
             raise SlimnbError(f"{path}: unpacks to more than {TIMES} times its size: not read")
         number = taken = 0
         try:
@@ -66,11 +69,33 @@ def open_parquet(path: Path) -> tuple[list[str], Records]:
     return names, records
 
 
-def _promised(layout: Any, inside: list[int]) -> int:
+def _promised(layout: Any) -> int:
     """Bytes that the file itself says it unpacks to, some texts counted once that occur often."""
-    groups = [layout.row_group(place) for place in range(layout.num_row_groups)]
-    chunks = [group.column(place) for group in groups for place in inside]
-    return ROW * layout.num_rows + sum(chunk.total_uncompressed_size + VALUE * chunk.num_values for chunk in chunks)
+    return ROW * layout.num_rows + sum(
+        layout.row_group(place).total_byte_size for place in range(layout.num_row_groups)
+    )
+
+
+_COUNT = """
+import sys
+import pyarrow.parquet as pq
+layout = pq.read_metadata(sys.argv[1])
+groups = [layout.row_group(place) for place in range(layout.num_row_groups)]
+print(sum(group.column(int(place)).num_values for group in groups for place in sys.argv[2:]))
+"""
+
+
+def _values(path: Path, places: list[int]) -> int:
+    """How many values columns of lists hold.
+
+    Looked up by another process: where a column's statistics contradict its schema, Arrow ends the one that asks.
+    """
+    words = [sys.executable, "-I", "-c", _COUNT, str(path.resolve()), *map(str, places)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or ["no reason given"])[-1].strip()
+        raise SlimnbError(f"{path}: cannot be read as Parquet ({told:.300})")
+    return int(done.stdout)
 
 
 def _size(value: Any) -> int:

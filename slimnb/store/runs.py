@@ -174,7 +174,7 @@ class RunFolder:
                 known = pq.read_schema(path).names
                 columns = [name for name in columns if name in known]
             items = pd.read_parquet(path, columns=columns)
-        except (OSError, ValueError, TypeError, OverflowError, LookupError, pa.ArrowException) as error:
+        except (OSError, ValueError, TypeError, OverflowError, LookupError, RuntimeError, pa.ArrowException) as error:
             raise SlimnbError(f"{path}: cannot be read ({error})") from error
         check_items(items, self.record.scores[benchmark].items, path)
         return items
