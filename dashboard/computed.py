@@ -95,8 +95,9 @@ def items(first: SavedRun, second: SavedRun, benchmark: str) -> pd.DataFrame:
     return _items(_state([first, second]), benchmark, str(options().data), first, second)
 
 
-def _state(runs: Sequence[SavedRun]) -> tuple[object, ...]:
-    return tuple((str(run.path), run.stamp) for run in runs)
+def _state(runs: Sequence[SavedRun]) -> int:
+    """Another number for other runs, or others of their files. One number: streamlit takes long over 5,000 paths."""
+    return hash(tuple((run.path, run.stamp) for run in runs))
 
 
 # A file that is damaged later, behind run.json's back, is seen after ten minutes.

@@ -90,7 +90,7 @@ def _values(path: Path, places: list[int]) -> int:
 
     Looked up by another process: where a column's statistics contradict its schema, Arrow ends the one that asks.
     """
-    words = [sys.executable, "-I", "-c", _COUNT, str(path.resolve()), *map(str, places)]
+    words = [sys.executable, "-P", "-c", _COUNT, str(path.resolve()), *map(str, places)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         told = (done.stderr.strip().splitlines() or ["no reason given"])[-1].strip()
