@@ -80,9 +80,11 @@ class Shelf:
         try:
             if not _is_text(place):
                 raise SlimnbError("its name is not text")
-            return stamp, SavedRun.read(Path(place))
+            run = SavedRun.read(Path(place))
         except SlimnbError as error:
             return stamp, BrokenRun(Path(place), str(error))
+        run.stamp = stamp
+        return stamp, run
 
     def _sorted(self, found: Sequence[SavedRun | BrokenRun]) -> Store:
         runs = [one for one in found if isinstance(one, SavedRun)]

@@ -31,7 +31,7 @@ LORA_OPTIONS = ("rank", "alpha", "dropout", "targets", "rank_stabilized", "dora"
 QUANTIZATION_OPTIONS = ("four_bit_kind", "double_quantization")
 
 LARGEST = 10**9
-"""Of every number of rows, steps, ranks and passes: beyond any run, and within what arithmetic does exactly."""
+"""Of every number but the seed: beyond any run, and within what arithmetic does exactly."""
 
 
 def _of_this_world(number: Any) -> Any:
@@ -62,7 +62,7 @@ class Lora(Frozen):
 
     rank: Positive = 16
     """Columns of B and rows of A."""
-    alpha: Annotated[Number, Field(gt=0)] = 32.0
+    alpha: Annotated[Number, Field(gt=0), AfterValidator(_of_this_world)] = 32.0
     """Scale of the update; alpha / rank = 2 is the usual choice."""
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     """Off: runs of a few epochs gain nothing from it, and it costs speed."""
@@ -101,7 +101,7 @@ class Training(Frozen):
     """Train until about so many label tokens were seen: sets of short and of long answers then teach equally much."""
     batch_size: Positive = 8
     """Examples in an optimizer step, however many micro-batches it is computed in."""
-    learning_rate: Annotated[Number, Field(gt=0)]
+    learning_rate: Annotated[Number, Field(gt=0), AfterValidator(_of_this_world)]
     """Peak learning rate; see LEARNING_RATES for the defaults."""
     warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.05
     """Share of the steps over which the learning rate rises from 0."""
@@ -109,9 +109,9 @@ class Training(Frozen):
     """What the learning rate does after the warm-up."""
     max_length: Positive = 1024
     """Tokens; a longer example is left out and counted, never cut."""
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    weight_decay: Annotated[Number, Field(ge=0), AfterValidator(_of_this_world)] = 0.0
     """AdamW's decoupled decay."""
-    clip: Annotated[Number, Field(gt=0)] = 1.0
+    clip: Annotated[Number, Field(gt=0), AfterValidator(_of_this_world)] = 1.0
     """Largest norm of the gradient."""
     optimizer: Literal["adamw", "paged_adamw_8bit"] = "adamw"
     """AdamW's moments in float32, or on CUDA in 8 bits and paged to the CPU when memory is short (bitsandbytes;

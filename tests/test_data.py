@@ -71,7 +71,7 @@ def without(row: dict[str, Any], field: str) -> dict[str, Any]:
         ("gsm8k", "1" * 5000, "not valid JSON"),
         ("gsm8k", "[1]", "question"),
         ("gsm8k", "null", "question"),
-        ("gsm8k", r'{"question": "\ud800", "answer": "#### 1"}', "question"),
+        ("gsm8k", r'{"question": "\ud800", "answer": "#### 1"}', "half a character"),
     ],
     ids=lambda value: repr(value)[:60],
 )  # fmt: skip

@@ -143,7 +143,12 @@ def talk(*turns: tuple[Any, Any]) -> str:
     ("name", "text", "line", "said"),
     [
         ("own.jsonl", '{"prompt": null, "completion": "A"}', 1, "prompt: null"),
-        ("own.jsonl", '{"prompt": "Q", "completion": "A"}\n{"prompt": "\\ud83d", "completion": "A"}', 2, "surrogates"),
+        (
+            "own.jsonl",
+            '{"prompt": "Q", "completion": "A"}\n{"prompt": "\\ud83d", "completion": "A"}',
+            2,
+            "half a character",
+        ),
         ("own.jsonl", '{"prompt": "Q", "completion": "A"}\n\n"text"', 3, "not a str"),
         ("own.jsonl", '{"prompt": "Q",\n"completion": "A"}', 1, "not valid JSON"),
         ("own.jsonl", talk(("user", "Hi"), ("human", "Hi")), 1, "'human'"),

@@ -118,12 +118,20 @@ def test_a_process_that_started_after_the_run_is_another_one_with_the_same_numbe
     assert RunFolder.read(folder.path).record.status == "interrupted"
 
 
-@pytest.mark.parametrize("process", [-1, 0, 10**30])
+@pytest.mark.parametrize("process", [0, 10**14])
 def test_a_number_that_no_process_can_have_is_no_living_one(make_run: MakeRun, process: int) -> None:
     folder = make_run(status="running")
     edit(folder, process=process)
     (found,), broken = scan(folder.path.parents[1])
     assert found.record.status == "interrupted" and not broken
+
+
+@pytest.mark.parametrize("number", [-1, 10**15])
+def test_a_record_with_a_number_beyond_any_run_is_broken(make_run: MakeRun, number: int) -> None:
+    folder = make_run()
+    edit(folder, attempts=number)
+    found, (broken,) = scan(folder.path.parents[1])
+    assert not found and "attempts" in broken.reason
 
 
 Damage = Callable[[RunFolder], object]

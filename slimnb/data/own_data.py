@@ -6,7 +6,6 @@ A file is read a row at a time, so that one which is damaged, or made to fill th
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -228,10 +227,7 @@ def _filled(path: Path) -> Iterator[tuple[int, str]]:
 
 def _parsed(text: str) -> Any:
     try:
-        parsed = parse_json(text)
-        if "\\u" in text:  # JSON can spell half a surrogate pair, which no text holds
-            json.dumps(parsed, ensure_ascii=False).encode()
-        return parsed
+        return parse_json(text)
     except (ValueError, RecursionError) as error:
         return SlimnbError(f"not valid JSON ({error})")
 

@@ -25,7 +25,7 @@ from slimnb.evaluation.scoring import score_choices
 from slimnb.machine.processes import Processes
 from slimnb.machine.progress import console
 from slimnb.models.load import LoadedModel
-from slimnb.store.records import BenchmarkResult, Score
+from slimnb.store.records import ResultBySubject, Score
 
 Advance = Callable[[int], None]
 
@@ -39,7 +39,7 @@ def evaluate(
     chat_template: bool = False,
     token_budget: int | None = None,
     slots: int = SLOTS,
-) -> tuple[pd.DataFrame, BenchmarkResult]:
+) -> tuple[pd.DataFrame, ResultBySubject]:
     """Ask a model every question and grade what it answers.
 
     Args:
@@ -73,7 +73,7 @@ def evaluate(
             f"{benchmark.name}: {truncated} of {len(items)} prompts are longer than the model reads; their left was cut"
         )
     limited = _share(items, "hit_limit") if "hit_limit" in items else None
-    return items, BenchmarkResult(
+    return items, ResultBySubject(
         metrics=metrics,
         primary=benchmark.primary,
         shots=questions.shots,

@@ -49,7 +49,7 @@ from slimnb.io.documents import read_json, validated
 from slimnb.io.files import atomic_path, write_json
 from slimnb.machine.environment import versions
 from slimnb.machine.progress import console
-from slimnb.store.records import BenchmarkResult, Lineage
+from slimnb.store.records import Lineage, ResultBySubject
 from slimnb.store.runs import RunFolder
 
 QUANTIZED = ("load_in_4bit", "load_in_8bit", "autogptq", "gptqmodel", "gguf_file", "quantization")
@@ -71,7 +71,7 @@ class Evaluated:
     results: Results
     config: RunConfig
     lineage: Lineage
-    scored: dict[str, tuple[pd.DataFrame, BenchmarkResult]]
+    scored: dict[str, tuple[pd.DataFrame, ResultBySubject]]
     left_out: dict[str, str]
     """Task -> why."""
 
@@ -142,7 +142,7 @@ def _read(file: Path, place: Path, model: str | None, sha256: str | None) -> Eva
     """A results file with its samples; or what was left out and why, where that is all."""
     results = validated(Results, read_json(inside(file, place)), str(file))
     wanted, left_out = sort_tasks(results, file)
-    scored: dict[str, tuple[pd.DataFrame, BenchmarkResult]] = {}
+    scored: dict[str, tuple[pd.DataFrame, ResultBySubject]] = {}
     files = [file]
     for name, tasks in wanted.items():
         samples = [samples_file(file, task, place) for task in tasks]
@@ -186,7 +186,7 @@ def _lineage(results: Results, model: str | None, sha256: str | None) -> Lineage
 
 def _score(
     benchmark: Benchmark, tasks: list[str], samples: list[Path], results: Results, file: Path
-) -> tuple[pd.DataFrame, BenchmarkResult]:
+) -> tuple[pd.DataFrame, ResultBySubject]:
     """The items, subjects taking turns as slimnb's do, and their scores, held against lm-eval's own."""
     shots = {results.shots.get(task) for task in tasks}
     if len(shots) > 1 or None in shots:
@@ -209,7 +209,7 @@ def _score(
     else:
         raise SlimnbError(f"{file}: samples of {benchmark.name} without arguments, and no word of slimnb's on them")
     subjects = {str(subject): share_right(part, benchmark.primary) for subject, part in items.groupby("subject")}
-    return items, BenchmarkResult(
+    return items, ResultBySubject(
         metrics={metric: share_right(items, metric) for metric in benchmark.metrics}, primary=benchmark.primary,
         shots=shots.pop() or 0, items=len(items), seconds=results.seconds, prompts_sha256=prompts,
         chat_template=bool(results.chat_template), chance=chance, subjects=subjects if len(subjects) > 1 else {},
@@ -272,7 +272,6 @@ def _write(one: Evaluated, place: Path, root: Path, study: str, originals: bool)
                 shutil.copyfile(inside(file, place), temporary)
         for name, (items, result) in one.scored.items():
             folder.write_items(name, items, result)
-            folder.record.scores[name] = result
         folder.record.lineage = one.lineage
         folder.record.method = "peft" if "peft" in call.model_args else "base"
         folder.record.costs.eval_seconds = results.seconds

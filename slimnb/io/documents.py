@@ -93,14 +93,21 @@ def _read(path: Path, parse: Callable[[str], Any], form: str, largest: int) -> A
 
 
 def parse_json(text: str) -> Any:
-    """As json.loads, but a name that an object gives twice is an error and not the last one's value.
+    """As json.loads, but a name that an object gives twice is an error and not the last one's value, and so is half of
+    a character's two escapes, which no text holds.
 
     Raises:
         ValueError, RecursionError: the text is not JSON, or makes more of itself than there is memory for.
     """
     if text.count("{") + text.count("[") > MOST_PARTS:
         raise ValueError(f"more than {MOST_PARTS:,} lists and objects")
-    return json.loads(text, object_pairs_hook=_each_once)
+    found = _JSON.decode(text)
+    if "\\ud" in text or "\\uD" in text:
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("half a character, which is no text") from error
+    return found
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,6 +116,10 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         raise ValueError(f"{twice!r:.100} is given twice")
     return fields
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_each_once)
+"""Made once: json.loads makes one for each of thousands of records."""
 
 
 def _parse_yaml(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,12 @@ MergedTo = Literal["16bit", "4bit"]
 
 Status = Literal["running", "completed", "failed", "out_of_memory", "cancelled", "interrupted"]
 
+MOST = 10**15
+"""No count, size or time comes near it, and what is smaller fits a table."""
+
+Count = Annotated[int, Field(ge=0, lt=MOST)]
+Real = Annotated[float, Field(gt=-MOST, lt=MOST)]
+
 
 class Record(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
@@ -24,11 +30,11 @@ class Record(BaseModel):
 class Score(Record):
     """k right answers of n items, with Wilson's 95% interval. Proportions between 0 and 1."""
 
-    value: float
-    k: int
-    n: int
-    low: float
-    high: float
+    value: Real
+    k: Count
+    n: Count
+    low: Real
+    high: Real
 
     @classmethod
     def of(cls, k: int, n: int) -> Score:
@@ -43,28 +49,26 @@ class Score(Record):
 
 
 class BenchmarkResult(Record):
-    """What eval/BENCHMARK/result.json holds."""
+    """A benchmark's scores, as run.json holds them."""
 
     metrics: dict[str, Score]
     primary: str
     """The metric that tables show."""
-    shots: int
-    items: int
-    seconds: float
+    shots: Count
+    items: Count
+    seconds: Real
     prompts_sha256: str
     """Hash over every prompt in order: equal hashes were asked the same things."""
     chat_template: bool = False
     """Whether the prompts were put into the model's chat form."""
-    truncated: int = 0
+    truncated: Count = 0
     """Items whose prompt was longer than the model reads."""
-    chance: float | None = None
+    chance: Real | None = None
     """What guessing scores; None for generated answers."""
     hit_limit: Score | None = None
     """Generations that ran into the token limit; None for multiple choice."""
-    gold_bits_per_byte: float | None = None
+    gold_bits_per_byte: Real | None = None
     """How likely the model finds the right answers (evaluation.gold); lower is better. None: not measured."""
-    subjects: dict[str, Score] = {}
-    """The primary metric by subject, where a benchmark has several."""
 
     @model_validator(mode="after")
     def _has_its_primary_metric(self) -> Self:
@@ -77,9 +81,16 @@ class BenchmarkResult(Record):
         return self.metrics[self.primary]
 
 
+class ResultBySubject(BenchmarkResult):
+    """What eval/BENCHMARK/result.json holds. Not in run.json, of which pages read thousands."""
+
+    subjects: dict[str, Score] = {}
+    """The primary metric by subject, where a benchmark has several."""
+
+
 class Pair(Record):
     item_id: str
-    example: int
+    example: Count
     """The row's place in the training set, from 0."""
     kind: OverlapKind
     """exact: the row, or what it asks, is the item's text; 13-gram: they share a run of words."""
@@ -88,13 +99,13 @@ class Pair(Record):
 class Contamination(Record):
     """What a training set and a benchmark have in common. Holds no text, which may not be free to copy."""
 
-    n_items: int
-    n_examples: int
-    items_exact: int
-    items_13gram: int
+    n_items: Count
+    n_examples: Count
+    items_exact: Count
+    items_13gram: Count
     """Items found at all: one that is found exactly shares its words, too."""
-    examples_found: int
-    n_pairs: int
+    examples_found: Count
+    n_pairs: Count
     pairs: list[Pair]
     """The first 1,000 in the items' order; the counts are of all."""
 
@@ -114,24 +125,24 @@ class Lineage(Record):
 class Costs(Record):
     """What a run took. None where it does not apply or could not be measured."""
 
-    train_seconds: float | None = None
-    train_peak_bytes: int | None = None
+    train_seconds: Real | None = None
+    train_peak_bytes: Count | None = None
     """Highest resident memory of the process (CPU) or allocated memory (CUDA) while training."""
-    train_contention: float | None = None
+    train_contention: Real | None = None
     """Other programs' share of the machine's processor time while training (slimnb.machine.contention)."""
-    eval_seconds: float | None = None
-    eval_peak_bytes: int | None = None
-    eval_contention: float | None = None
-    weights_bytes: int | None = None
+    eval_seconds: Real | None = None
+    eval_peak_bytes: Count | None = None
+    eval_contention: Real | None = None
+    weights_bytes: Count | None = None
     """Bytes of the model's weights as they lie in memory, adapters included."""
-    total_parameters: int | None = None
-    trainable_parameters: int | None = None
-    steps: int | None = None
-    examples: int | None = None
+    total_parameters: Count | None = None
+    trainable_parameters: Count | None = None
+    steps: Count | None = None
+    examples: Count | None = None
     """Examples seen, epochs counted."""
-    tokens: int | None = None
-    label_tokens: int | None = None
-    examples_left_out: int | None = None
+    tokens: Count | None = None
+    label_tokens: Count | None = None
+    examples_left_out: Count | None = None
     """Training rows longer than the length limit."""
 
 
@@ -143,12 +154,12 @@ class RunRecord(Record):
     study: str
     method: str
     status: Status = "running"
-    started: float
-    heartbeat: float
-    finished: float | None = None
-    attempts: int = 1
+    started: Real
+    heartbeat: Real
+    finished: Real | None = None
+    attempts: Count = 1
     """How often the run was taken up; more than one where it was interrupted and went on."""
-    process: int | None = None
+    process: Count | None = None
     host: str | None = None
     lineage: Lineage | None = None
     scores: dict[str, BenchmarkResult] = {}

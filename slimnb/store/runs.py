@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from slimnb.config import RunConfig, load_run_config
 from slimnb.errors import SlimnbError
@@ -34,7 +32,7 @@ from slimnb.io.files import atomic_path, remove, write_json
 from slimnb.io.lock import Lock
 from slimnb.store.ownership import LOCK, record_now, take_up
 from slimnb.store.records import BenchmarkResult, Contamination, Costs, RunRecord, Status
-from slimnb.store.stored_items import check_items
+from slimnb.store.stored_items import read_items
 from slimnb.store.training_log import open_log, read_log
 
 HEARTBEAT_SECONDS = 10.0
@@ -140,7 +138,7 @@ class RunFolder:
 
     def write_items(self, benchmark: str, items: pd.DataFrame, result: BenchmarkResult) -> None:
         """Keep a benchmark's items and result, in the folder and in the record."""
-        self.record.scores[benchmark] = result
+        self.record.scores[benchmark] = BenchmarkResult.model_validate(result.model_dump())
         if not self.writes:
             return
         place = self.path / "eval" / benchmark
@@ -169,15 +167,7 @@ class RunFolder:
         if benchmark not in self.record.scores:
             raise SlimnbError(f"run {self.record.id} was not scored on {benchmark}")
         path = self.path / "eval" / benchmark / "items.parquet"
-        try:
-            if columns is not None:
-                known = pq.read_schema(path).names
-                columns = [name for name in columns if name in known]
-            items = pd.read_parquet(path, columns=columns)
-        except (OSError, ValueError, TypeError, OverflowError, LookupError, RuntimeError, pa.ArrowException) as error:
-            raise SlimnbError(f"{path}: cannot be read ({error})") from error
-        check_items(items, self.record.scores[benchmark].items, path)
-        return items
+        return read_items(path, self.record.scores[benchmark].items, columns)
 
     def metrics(self) -> pd.DataFrame:
         """The training log, one row an optimizer step; empty for a run that trained nothing."""

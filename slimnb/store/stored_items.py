@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from slimnb.errors import SlimnbError
 
+MOST_ITEMS = 200_000
+"""Rows of a benchmark; HellaSwag's 10,042 are the most that slimnb knows."""
 TEXTS = ("id", "subject", "text", "prompt_sha256")
 
 
-def check_items(items: pd.DataFrame, count: int, path: Path) -> None:
-    """
+def read_items(path: Path, count: int, columns: Sequence[str] | None) -> pd.DataFrame:
+    """One row an item.
+
     Args:
-        items: all of its columns, or some.
-        count: what run.json says.
+        count: of the items, as run.json says.
+        columns: only these, as far as the file has them; None for all.
 
     Raises:
-        SlimnbError: more or fewer items than are counted, or a column of something else.
+        SlimnbError: the file is damaged, has more or fewer items than are counted, or a column of something else.
     """
-    if len(items) != count:
-        raise SlimnbError(f"{path}: {len(items):,} items, where run.json counts {count:,}")
-    for name in items.columns:
-        if name.startswith("correct_") and items[name].dtype != bool:
+    try:
+        with pq.ParquetFile(path) as file:
+            if (rows := file.metadata.num_rows) != count:
+                raise SlimnbError(f"{path}: {rows:,} items, where run.json counts {count:,}")
+            if rows > MOST_ITEMS:
+                raise SlimnbError(f"{path}: {rows:,} items are more than any benchmark has")
+            known = [name for name in columns if name in file.schema_arrow.names] if columns is not None else None
+            table = file.read(known)
+        table.validate(full=True)  # texts may be none
+        items = table.to_pandas()
+    except (OSError, ValueError, TypeError, OverflowError, LookupError, RuntimeError, pa.ArrowException) as error:
+        raise SlimnbError(f"{path}: cannot be read ({error})") from error
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if name.startswith("correct_") and (column.null_count or not pa.types.is_boolean(column.type)):
             raise SlimnbError(f"{path}: column {name} does not say right or wrong")
-        if name in TEXTS and not all(isinstance(one, str) for one in items[name]):
+        if name in TEXTS and (column.null_count or str(column.type) not in ("string", "large_string")):
             raise SlimnbError(f"{path}: column {name} is not text")
     if "log_likelihoods" in items and not all(map(_numbers, items["log_likelihoods"])):
         raise SlimnbError(f"{path}: log_likelihoods are not lists of numbers")
+    return items
 
 
 def _numbers(row: object) -> bool:

@@ -167,11 +167,11 @@ KINDS: dict[str, Kind] = {
     "score-more-than-all": Kind(_score(k=9), "no count gives this score"),
     "score-of-none": Kind(_score(n=0), "no count gives this score"),
     "score-not-a-number": Kind(_score(low=float("nan")), "low"),
-    "score-beyond-tables": Kind(_score(k=10**400, n=10**400, value=1.0), "larger than any run's"),
+    "score-beyond-tables": Kind(_score(k=10**400, n=10**400, value=1.0), "less than 1000000000000000"),
     "primary-unknown": Kind(
         _record(lambda record: record["scores"]["workshop_cs"].update(primary="x")), "primary metric"
     ),
-    "time-beyond-calendars": Kind(_record(lambda record: record.update(started=1e300)), "larger than any run's"),
+    "time-beyond-calendars": Kind(_record(lambda record: record.update(started=1e300)), "less than 1000000000000000"),
     "half-a-character": Kind(_record(lambda record: record.update(error="\ud800")), "half a character"),
     "config-gone": Kind(_remove("config.json"), "No such file"),
     "config-cut": Kind(_cut("config.json"), "not valid JSON"),

@@ -115,7 +115,7 @@ content("gsm8k", "3,000,000 lists", ONE[:-1] + f', "a": [{"[]," * 3_000_000}[]]}
 content("gsm8k", "a list", "[1]", ":1: ")
 content("gsm8k", "null", "null", ":1: ")
 content("gsm8k", "NaN in a field that is not read", ONE[:-1] + ', "a": NaN}', right=lambda rows: len(rows) == 1)
-content("gsm8k", "half a surrogate pair", ONE.replace("pears", "\\ud800"), "question")
+content("gsm8k", "half a surrogate pair", ONE.replace("pears", "\\ud800"), ":1: not valid JSON (half a character")
 content("gsm8k", "Windows' line ends", f"{ONE}\r\n{ONE}\r\n", right=lambda rows: len(rows) == 2)
 
 

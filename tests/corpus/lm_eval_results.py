@@ -176,7 +176,7 @@ for name, fields, said in (
     ("seconds below 0", {"total_evaluation_time_seconds": "-1"}, "total_evaluation_time"),
     ("seconds that are none", {"total_evaluation_time_seconds": "nan"}, "total_evaluation_time"),
     ("no model", {"model_name": None}, "model_name"),
-    ("half a surrogate pair", {"model_name": "\ud800"}, "model_name"),
+    ("half a surrogate pair", {"model_name": "\ud800"}, "half a character"),
     ("a model's name of 1 MB", {"model_name": "m" * 10**6}, "model_name"),
     ("no call", {"config": None}, "config"),
     ("a call nested deep", {"config": DEEP}, "config"),
@@ -218,7 +218,7 @@ for name, fields, said in (
 ):
     add(f"a choice with {name}", line(HELLASWAG, **fields), said)
 for name, fields, said in (
-    ("half a surrogate pair", {"resps": [["\ud800"]]}, "resps.0.0"),
+    ("half a surrogate pair", {"resps": [["\ud800"]]}, "half a character"),
     ("an answer of 1 MB", {"resps": [["1" * 10**6]]}, "resps.0.0"),
     ("an answer that is hard to search", {"resps": [["-$" * 49_000]]}, "is not what strict-match extracts"),
     ("another extraction", {"filtered_resps": ["37"]}, "is not what strict-match extracts"),
