@@ -129,7 +129,6 @@ def make_run(tmp_path: Path) -> MakeRun:
             prompts_sha256=prompts,
         )
         folder.write_items(benchmark, items, result)
-        folder.record.scores[benchmark] = result
         folder.finish(status, error)
         return folder
 
