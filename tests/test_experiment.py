@@ -86,7 +86,10 @@ def test_every_score_is_a_count_that_its_items_give(folder: RunFolder) -> None:
         for metric, score in result.metrics.items():
             assert score.n == 4 and score.k == items[f"correct_{metric}"].sum() and score.value == score.k / 4
             assert 0 <= score.low <= score.value <= score.high <= 1
-        assert json.loads((folder.path / "eval" / name / "result.json").read_text()) == result.model_dump(mode="json")
+        stored = json.loads((folder.path / "eval" / name / "result.json").read_text())
+        subjects = stored.pop("subjects")
+        assert stored == result.model_dump(mode="json")
+        assert set(subjects) == (set(items["subject"]) if items["subject"].nunique() > 1 else set())
     assert folder.record.scores["workshop_math"].hit_limit is not None
 
 
