@@ -3,6 +3,7 @@
     python notebooks/build.py [NAME ...]                         in replay mode, each .ipynb beside its .py
     python notebooks/build.py --mode quick --out build/notebooks   trained and measured here, put elsewhere
 
+Where all have run in mode quick, their seconds are kept in data/perf/notebooks.json, from which README.md takes them.
 Each runs in a fresh kernel. A figure is kept twice: as Plotly's own, which a browser moves, and as a still image, which
 GitHub shows. The image is drawn by kaleido, which needs Chrome or Chromium; nothing else here does.
 """
@@ -23,7 +24,11 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from slimnb.io.files import write_json
+from slimnb.machine.environment import describe
+
 HERE = Path(__file__).resolve().parent
+TIMES = HERE.parent / "data" / "perf" / "notebooks.json"
 SOURCES = [*sorted(HERE.glob("[0-9]*.py")), *sorted((HERE / "solutions").glob("[0-9]*.py"))]
 PLOTLY = "application/vnd.plotly.v1+json"
 SECONDS = {"replay": 900, "quick": 1800, "full": None}
@@ -74,22 +79,22 @@ def add_images(notebook: nbformat.NotebookNode) -> None:
         output["metadata"] = {"image/png": {"alt": alt}}
 
 
-def build(source: Path, mode: str, out: Path | None) -> bool:
-    """Run a notebook and write it; says what was wrong and gives False if a cell failed."""
+def build(source: Path, mode: str, out: Path | None) -> float | None:
+    """Run a notebook and write it: the seconds that it ran, or None, having said what was wrong, if a cell failed."""
     name = source.relative_to(HERE).with_suffix(".ipynb")
     start = time.perf_counter()
     try:
         notebook = execute(source, mode)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         print(f"{name}: a cell failed\n{error}", file=sys.stderr)
-        return False
+        return None
     seconds = time.perf_counter() - start
     add_images(notebook)
     place = (out or HERE) / name
     place.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, place)
     print(f"{name}: {seconds:.0f} s in mode {mode}, {place.stat().st_size / 1000:.0f} KB", flush=True)
-    return True
+    return seconds
 
 
 def main() -> None:
@@ -104,8 +109,12 @@ def main() -> None:
     chosen = [one for one in SOURCES if f"{one.relative_to(HERE)}".startswith(wanted) or one.name.startswith(wanted)]
     if not chosen:
         parser.error(f"no notebook begins with {' or '.join(asked.names)}")
-    built = [build(path, asked.mode, asked.out) for path in chosen]
-    sys.exit(None if all(built) else f"{built.count(False)} of {len(built)} notebooks failed")
+    built = {f"{path.relative_to(HERE).with_suffix('')}": build(path, asked.mode, asked.out) for path in chosen}
+    seconds = {name: round(took) for name, took in built.items() if took is not None}
+    if len(seconds) < len(built):
+        sys.exit(f"{len(built) - len(seconds)} of {len(built)} notebooks failed")
+    if asked.mode == "quick" and chosen == SOURCES:
+        write_json(TIMES, {"environment": describe(), "seconds": seconds, "total": sum(seconds.values())})
 
 
 if __name__ == "__main__":
