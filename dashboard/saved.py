@@ -129,35 +129,27 @@ def stamp_of(folder: Path | str) -> Stamp:
 
 
 def _there(path: Path, root: Path, largest: int) -> bool:
-    """Whether there is anything of this name; if so, it may be read.
+    """Whether there is anything of this name. That root/STUDY/RUN lies in root is known already.
 
     Raises:
-        SlimnbError: it may not; see `check`.
-    """
-    if not os.path.lexists(path):
-        return False
-    check(path, root, largest)
-    return True
-
-
-def check(path: Path, root: Path, largest: int) -> None:
-    """Refuse to read what is no file under root, or too large. That root/STUDY/RUN lies in root is known already.
-
-    Raises:
-        SlimnbError: the reason.
+        SlimnbError: there is, but no file, none under root, or one that is too large.
     """
     try:
         found = path.lstat()
+    except (OSError, ValueError):
+        return False
+    try:
         if stat.S_ISLNK(found.st_mode) or path.name not in RECORDS:  # those lie in a folder that was looked at
             found = path.stat()
             if not path.resolve(strict=True).is_relative_to(root.resolve()):
                 raise SlimnbError(f"{path}: leads out of the runs directory and is not followed")
-    except (OSError, ValueError, RuntimeError) as error:  # gone, a link to nowhere or to itself, a name that is none
+    except (OSError, ValueError, RuntimeError) as error:  # gone since, or a link to nowhere or to itself
         raise SlimnbError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if not stat.S_ISREG(found.st_mode):
         raise SlimnbError(f"{path}: not a file")
     if found.st_size > largest:
         raise SlimnbError(f"{path}: {found.st_size / 1e6:.0f} MB is more than the {largest / 1e6:.0f} MB that are read")
+    return True
 
 
 def changed(place: Path | str) -> tuple[int, int, int] | None:

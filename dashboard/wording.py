@@ -11,6 +11,7 @@ import pandas as pd
 from slimnb.analysis.comparison import Comparison
 from slimnb.store.records import RunRecord
 from slimnb.store.runs import RunFolder
+from slimnb.units import duration
 
 WHERE_TO_LOOK = """
 1. **Did LoRA help?** The first answer on *Overview*; then *Compare base with what was trained*: a point whose line does
@@ -104,7 +105,7 @@ def spent(name: str, runs: Sequence[RunFolder]) -> str:
     if runs[0].config.training:
         times = sorted(cost.train_seconds for cost in costs if cost.train_seconds is not None)
         if times:
-            ends = dict.fromkeys(str(duration(seconds)) for seconds in (times[0], times[-1]))
+            ends = dict.fromkeys(duration(seconds) for seconds in (times[0], times[-1]))
             said.append(f"{' to '.join(ends)} of training{' a seed' if len(runs) > 1 else ''}")
         if (trained := costs[0].trainable_parameters) is not None:
             whole = costs[0].total_parameters
@@ -116,14 +117,6 @@ def spent(name: str, runs: Sequence[RunFolder]) -> str:
         scoring = "" if runs[0].config.training else ", scoring"
         said.append(f"{max(peaks) / 1e9:.2f} GB of memory at most{scoring}")
     return f"{name}: {', '.join(said) or 'not recorded'}."
-
-
-def duration(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def score_cell(row: Any) -> str:

@@ -27,6 +27,7 @@ import slimnb
 from slimnb import workshop
 from slimnb.analysis.comparison import compare_pair
 from slimnb.analysis.exports import to_markdown
+from slimnb.analysis.fine_tunes import of_the_same_seeds
 from slimnb.analysis.gains import gains_frame, plane_frame
 from slimnb.analysis.retention import retention
 from slimnb.figures import gains_matrix, retention_plane
@@ -209,12 +210,12 @@ Markdown(f"Items: {counts}.{said} `mmlu_cs` and `mmlu_cs_cloze` are the same que
 
 # %%
 rows, learned, forgotten = [], [], []
-for full in study.usual("full"):
-    lora = study.on("lora", full.data)
-    if lora is None:
+for tuned in study.usual("full"):
+    counterpart = study.on("lora", tuned.data)
+    if counterpart is None:
         continue
-    seeds = min(len(lora.runs), len(full.runs))
-    for found in compare_pair(lora.runs[:seeds], full.runs[:seeds], list(full.changes))[0]:
+    lora, full = of_the_same_seeds(counterpart, tuned)
+    for found in compare_pair(lora.runs, full.runs, list(full.changes))[0]:
         paired = found.paired
         (learned if found.benchmark == full.target else forgotten).append(found)
         between = points_between(paired.difference, paired.low, paired.high)

@@ -162,7 +162,7 @@ def compare(predicted: float | None, measured: float | None, unit: str = "") -> 
     said = "You wrote no prediction" if predicted is None else f"You predicted **{predicted:,.4g}{unit}**"
     if measured is None or math.isnan(measured):
         return Markdown(f"{said}; this is **not measured** yet.")
-    return Markdown(f"{said}; measured: **{measured:,.4g}{unit}**.")
+    return Markdown(f"{said}; it is **{measured:,.4g}{unit}**.")
 
 
 def _carried_out(planned: StudyConfig) -> list[RunFolder]:

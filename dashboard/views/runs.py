@@ -15,10 +15,11 @@ from dashboard.address import choose_several, choose_switch, choose_text
 from dashboard.saved import SavedRun
 from dashboard.store import look, the_runs, the_store
 from dashboard.widgets import downloads, say, table
-from dashboard.wording import duration, moment, why_ended
+from dashboard.wording import moment, why_ended
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.figures import METHOD_STYLE
+from slimnb.units import duration
 
 MOST_BENCHMARKS = 10
 USUAL = ["status", "method", "trained on", "seed", "scores", "run", "started", "took", "reason"]

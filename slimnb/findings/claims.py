@@ -130,7 +130,7 @@ def _improvements(study: Study) -> Iterator[Case]:
         elif not floor and found.equivalence.equivalent:
             verdict = "disagree"
         said = f"{what}: {gain(found)}"
-        said += f"; right answers likelier by {bits(gold)} bits per byte" if gold else ""
+        said += f"; the right answers' log-likelihood {bits(gold)} bits per byte" if gold else ""
         yield Case(verdict, said + ("; the base is at the floor, where these decide" if floor else ""))
 
 
@@ -236,7 +236,7 @@ def _nearer(study: Study, found: list[tuple[list[FineTune], list[FineTune], Comp
             verdict = "disagree"
         against = others[0].training_set if len(others) == 1 else f"{len(others)} other sets"
         said = f"{pair.benchmark}: {made[0].name} against {against}, {change(pair.paired)} points"
-        said += f"; right answers likelier by {bits(gold)} bits per byte" if gold else ""
+        said += f"; the right answers' log-likelihood {bits(gold)} bits per byte" if gold else ""
         yield Case(verdict, said + ("; the base is at the floor, where these decide" if floor else ""))
 
 

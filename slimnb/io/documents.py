@@ -84,7 +84,7 @@ def regular_file(path: Path, largest: int | None = None) -> None:
 def _read(path: Path, parse: Callable[[str], Any], form: str, largest: int) -> Any:
     regular_file(path, largest)
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_bytes().decode())
     except OSError as error:
         raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError, yaml.YAMLError, LookupError, AttributeError, TypeError) as error:
