@@ -152,3 +152,26 @@ def test_a_prediction_stands_beside_what_was_measured() -> None:
         "You predicted **1,500 items**; measured: **1,234 items**."
     )
     assert workshop.compare(None, 0.5).data == "You wrote no prediction; measured: **0.5**."
+
+
+@quiet_client
+def test_a_study_in_a_notebook_tells_lines_and_no_moves_of_a_cursor(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(
+        "# %%\n"
+        "import slimnb.study.work\n"
+        "from pathlib import Path\n"
+        "from slimnb.machine.progress import progress_bar\n"
+        "from tests import study_stub\n"
+        "from tests.test_study import SEEDS\n"
+        "slimnb.study.work.COMMAND = study_stub.COMMAND\n"
+        "cells = list(slimnb.study.run_study(SEEDS, Path('runs')))\n"
+        "with progress_bar('a piece of work', 3) as advance:\n"
+        "    advance(3)\n"
+    )
+    (cell,) = execute(tmp_path / "study.py", PYTHONPATH=str(HERE.parent)).cells
+    lines = "".join(output.get("text", "") for output in cell.outputs).splitlines()
+    assert [line[:6] for line in lines if "completed" in line] == ["[1/2] ", "[2/2] "]
+    assert len([line for line in lines if "a piece of work" in line and "3/3" in line]) == 1
+    assert not [line for line in lines if "\x1b" in line or "\r" in line]
+    (shown,) = [output.data["text/plain"] for output in cell.outputs if output.output_type == "display_data"]
+    assert not shown  # how far each run was, until all were at their end

@@ -6,6 +6,7 @@ A run of a study shows no bars: it keeps progress.json in its folder, where `sli
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +23,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(stderr=True, force_jupyter=False)  # its bars want widgets there; a line at the end does not
+
+def in_notebook() -> bool:
+    """Whether a kernel of Jupyter runs this: what it prints to looks like a terminal, but cannot go back a line."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+# In a notebook no bars, which would want widgets there, but a line at the end.
+console = Console(stderr=True, force_jupyter=False, force_terminal=False if in_notebook() else None)
 _REPORT_SECONDS = 1.0
 _report: Path | None = None
 
@@ -84,6 +93,17 @@ def progress_bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
             bar.update(task, advance=steps, note=note, total=total)
 
         yield advance
+
+
+def status_line() -> Callable[[str], None]:
+    """A function that shows a text in a notebook's cell, in place of the one before; elsewhere it does nothing."""
+    if not in_notebook():
+        return lambda text: None
+    from IPython.display import DisplayHandle
+
+    handle = DisplayHandle()
+    handle.display({"text/plain": ""}, raw=True)
+    return lambda text: handle.update({"text/plain": text}, raw=True)
 
 
 def _reporter(file: Path, what: str, total: int | None) -> Callable[..., None]:

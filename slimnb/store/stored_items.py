@@ -34,7 +34,7 @@ def read_items(path: Path, count: int, columns: Sequence[str] | None) -> pd.Data
             if rows > MOST_ITEMS:
                 raise SlimnbError(f"{path}: {rows:,} items are more than any benchmark has")
             known = [name for name in columns if name in file.schema_arrow.names] if columns is not None else None
-            table = file.read(known)
+            table = file.read(known, use_threads=False)  # small: threads take longer to start
         table.validate(full=True)  # texts may be none
         items = table.to_pandas()
     except (OSError, ValueError, TypeError, OverflowError, LookupError, RuntimeError, pa.ArrowException) as error:

@@ -1,4 +1,5 @@
-"""What a person sees of a study that runs: in a terminal one live table, elsewhere a line when a run starts or ends.
+"""What a person sees of a study that runs: in a terminal one live table, elsewhere a line when a run starts or ends,
+and in a notebook another one of how far it is.
 
 All of it is read from the run folders, so that it is the same for runs of this machine and of a cluster.
 """
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnb.errors import SlimnbError
-from slimnb.machine.progress import console, read_standing
+from slimnb.machine.progress import console, read_standing, status_line
 from slimnb.store.runs import RunFolder
 from slimnb.study.state import Cell
 from slimnb.study.timing import Finished, expected_seconds, seconds_left, seconds_taken
@@ -38,6 +39,7 @@ class Board:
         self._final: set[str] = set()
         self._announced: set[str] = set()
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._line = status_line()
 
     def __enter__(self) -> Self:
         for name in self._cells:
@@ -49,6 +51,7 @@ class Board:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._line("")
         if self._live:
             self._live.stop()
 
@@ -82,6 +85,7 @@ class Board:
                 self._announced.add(name)
                 if not self._live:
                     self.say(f"{self._label(self._cells[name])}: running")
+        self._line("; ".join(self._underway()))
         if self._live:
             self._live.update(self.table(console.height - _CHROME), refresh=True)
 
@@ -123,13 +127,27 @@ class Board:
             table.caption = f"{len(names) - len(shown)} more runs"
         return table
 
+    def _underway(self) -> list[str]:
+        """How far each run is that is not at its end."""
+        finished = self._finished()
+        told = []
+        for name in self._cells:
+            if self._status(name) == "running":
+                progress, left = self._standing(name, finished)
+                told.append(f"{name}: {progress}" + (f", {left} left" if left else ""))
+        return told
+
+    def _standing(self, name: str, finished: Finished) -> tuple[str, str]:
+        """What a run does, and the time that it has left; "" where that is not known."""
+        standing = read_standing(self._cells[name].path / PROGRESS_FILE)
+        expected = expected_seconds(self._cells[name].config, finished)
+        left = "" if expected is None else duration(max(0.0, expected - self._since(name)))
+        return str(standing) if standing else "loading", left
+
     def _add_row(self, table: Table, name: str, finished: Finished) -> None:
         status, progress, left = self._status(name), "", ""
         if status == "running":
-            standing = read_standing(self._cells[name].path / PROGRESS_FILE)
-            expected = expected_seconds(self._cells[name].config, finished)
-            progress = str(standing) if standing else "loading"
-            left = duration(max(0.0, expected - self._since(name))) if expected is not None else ""
+            progress, left = self._standing(name, finished)
         told = "waiting" if status == "missing" else status
         table.add_row(name, Text(told, _STYLES.get(status, "dim")), progress, left, ", ".join(self._scores(name)))
 
