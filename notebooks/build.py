@@ -3,7 +3,7 @@
     python notebooks/build.py [NAME ...]                         in replay mode, each .ipynb beside its .py
     python notebooks/build.py --mode quick --out build/notebooks   trained and measured here, put elsewhere
 
-Where all have run in mode quick, their seconds are kept in data/perf/notebooks.json, from which README.md takes them.
+Where all have run in mode quick, their seconds are kept in data/perf/notebooks.json and told in README.md.
 Each runs in a fresh kernel. A figure is kept twice: as Plotly's own, which a browser moves, and as a still image, which
 GitHub shows. The image is drawn by kaleido, which needs Chrome or Chromium; nothing else here does.
 """
@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import base64
+import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -29,6 +31,8 @@ from slimnb.machine.environment import describe
 
 HERE = Path(__file__).resolve().parent
 TIMES = HERE.parent / "data" / "perf" / "notebooks.json"
+README = HERE / "README.md"
+TOLD = re.compile(r"(?<=<!-- quick: begin -->\n).*?(?=<!-- quick: end -->)", re.DOTALL)
 SOURCES = [*sorted(HERE.glob("[0-9]*.py")), *sorted((HERE / "solutions").glob("[0-9]*.py"))]
 PLOTLY = "application/vnd.plotly.v1+json"
 SECONDS = {"replay": 900, "quick": 1800, "full": None}
@@ -97,6 +101,19 @@ def build(source: Path, mode: str, out: Path | None) -> float | None:
     return seconds
 
 
+def told(times: dict[str, Any]) -> str:
+    """What README.md says of how long all notebooks take in mode quick."""
+    environment, seconds = times["environment"], times["seconds"]
+    parts = {"notebooks": {}, "solutions": {}}
+    for name, took in seconds.items():
+        parts["solutions" if name.startswith("solutions/") else "notebooks"][Path(name).name[:2]] = took
+    lines = [f"All {len(seconds)} together took {times['total'] / 60:.0f} minutes on {environment['cores']} cores "
+             f"({environment['processor']}), the longest {max(seconds.values())} s. In seconds:", ""]  # fmt: skip
+    lines += [f"- {part}: {', '.join(f'{name} {took}' for name, took in found.items())}"
+              for part, found in parts.items()]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="beginnings of names, e.g. 01 or solutions/01; none for all")
@@ -115,6 +132,8 @@ def main() -> None:
         sys.exit(f"{len(built) - len(seconds)} of {len(built)} notebooks failed")
     if asked.mode == "quick" and chosen == SOURCES:
         write_json(TIMES, {"environment": describe(), "seconds": seconds, "total": sum(seconds.values())})
+        text = README.read_text("utf-8")
+        README.write_text(TOLD.sub(lambda _: told(json.loads(TIMES.read_text("utf-8"))), text), encoding="utf-8")
 
 
 if __name__ == "__main__":

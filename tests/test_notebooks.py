@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import jupytext
 import nbformat
 import pytest
 
-from notebooks.build import HERE, PLOTLY, SOURCES, execute
+from notebooks.build import HERE, PLOTLY, README, SOURCES, TIMES, TOLD, execute, told
 from slimnb import workshop
 from slimnb.errors import SlimnbError
 from slimnb.models.load import home
@@ -104,6 +105,14 @@ def test_every_exercise_has_its_solution() -> None:
         asked = re.findall(r"\*\*Exercise (\d)", source.read_text("utf-8"))
         solved = re.findall(r"## Exercise (\d)", (HERE / "solutions" / source.name).read_text("utf-8"))
         assert len(asked) >= 2 and asked == solved
+
+
+def test_what_is_said_of_mode_quick_was_measured() -> None:
+    times = json.loads(TIMES.read_text("utf-8"))
+    told_there = TOLD.search(README.read_text("utf-8"))
+    assert told_there and told_there[0] == told(times)
+    assert set(times["seconds"]) == set(NAMES)
+    assert times["total"] < 45 * 60 and max(times["seconds"].values()) < 4 * 60
 
 
 @pytest.mark.parametrize("page", ["README.md", "00_start_here.py"])
