@@ -20,7 +20,7 @@ from slimnb.store.runs import RunFolder, scan_study
 from slimnb.units import points
 from tests.conftest import Slimnb
 
-LORA = "lora-smollm2-135m-workshop-math-s0-d2e65b"
+LORA = "lora-smollm2-135m-workshop-math-s0-bc4ce8"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_what_is_no_completed_run_is_no_evidence(tmp_path: Path) -> None:
 
 def test_a_plans_evidence_names_runs_and_says_where_it_is_of_another_model() -> None:
     same, other = (measured_of("lora", model, read_evidence()) for model in ("smollm2-135m", "big"))
-    assert LORA in same[0] and "of 240" in same[0]
+    assert LORA in same[0] and "of 120" in same[0]
     assert not any("not big" in line for line in same)
     assert any("smollm2-135m, not big" in line for line in other)
 

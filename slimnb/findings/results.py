@@ -224,7 +224,10 @@ def _machine(run: RunFolder) -> str:
     found = run.environment()
     if not found.get("processor"):
         return "not recorded"
-    return f"{found['processor']}, {found.get('cores')} cores, {found.get('accelerator') or 'no accelerator'}"
+    parts = [found["processor"], f"{found.get('cores')} cores", found.get("accelerator") or "no accelerator"]
+    if (jobs := found.get("jobs", 1)) > 1:
+        parts.append(f"{jobs} runs at once")
+    return ", ".join(parts)
 
 
 def what_training_did(study: Study) -> Iterator[str]:

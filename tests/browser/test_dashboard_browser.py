@@ -21,8 +21,8 @@ from tests.dashboard.app import PAGES, TITLES
 
 pytestmark = pytest.mark.browser
 
-BASE, LORA = "base-smollm2-135m-s0-90381d", "lora-smollm2-135m-workshop-math-s0-d2e65b"
-QLORA = "qlora-smollm2-135m-workshop-math-s0-8247f4"
+BASE, LORA = "base-smollm2-135m-s0-05f521", "lora-smollm2-135m-workshop-math-s0-bc4ce8"
+QLORA = "qlora-smollm2-135m-workshop-math-s0-d0b94b"
 Keep = Callable[[Any, str], None]
 
 
@@ -83,7 +83,7 @@ def test_the_way_by_clicks_to_the_five_answers(open_page: Open, reference: str, 
         ("Was QLoRA as good?", "On workshop_math QLoRA is -4.2 points", "Compare LoRA and QLoRA", "Compare"),
         ("What did it cost?", "LoRA: 1 min 42 s of training", "Costs", "Cost"),
         ("What did the model forget?", "No fall is resolved", "Compare on every benchmark", "Compare"),
-        ("On which items?", "LoRA fixed 141 and broke 0 of the 240 items", "Items that broke", "Items"),
+        ("On which items?", "LoRA fixed 50 and broke 0 of the 120 items", "Items that broke", "Items"),
     ]
     for question, answer, link, to in ways:
         shows(page, question, answer)
