@@ -49,7 +49,8 @@ class SavedRun(RunFolder):
     @classmethod
     def read(cls, path: Path) -> SavedRun:
         for name in RECORDS:
-            _there(path / name, path.parent.parent, LARGEST_RECORD)  # reading says what is missing
+            if not _plain(f"{path}/{name}", LARGEST_RECORD):
+                _there(path / name, path.parent.parent, LARGEST_RECORD)  # reading says what is missing
         run = super().read(path)
         assert isinstance(run, cls)
         if abs(run.config.seed) >= MOST:
@@ -128,21 +129,27 @@ def stamp_of(folder: Path | str) -> Stamp:
     return tuple(changed(f"{folder}/{name}") for name in RECORDS)
 
 
+def _plain(place: str, largest: int) -> bool:
+    """Whether this is a file and no link, in a folder that was looked at: what thousands of records are."""
+    try:
+        found = os.lstat(place)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size <= largest
+
+
 def _there(path: Path, root: Path, largest: int) -> bool:
     """Whether there is anything of this name. That root/STUDY/RUN lies in root is known already.
 
     Raises:
         SlimnbError: there is, but no file, none under root, or one that is too large.
     """
-    try:
-        found = path.lstat()
-    except (OSError, ValueError):
+    if not os.path.lexists(path):
         return False
     try:
-        if stat.S_ISLNK(found.st_mode) or path.name not in RECORDS:  # those lie in a folder that was looked at
-            found = path.stat()
-            if not path.resolve(strict=True).is_relative_to(root.resolve()):
-                raise SlimnbError(f"{path}: leads out of the runs directory and is not followed")
+        found = path.stat()
+        if not path.resolve(strict=True).is_relative_to(root.resolve()):
+            raise SlimnbError(f"{path}: leads out of the runs directory and is not followed")
     except (OSError, ValueError, RuntimeError) as error:  # gone since, or a link to nowhere or to itself
         raise SlimnbError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if not stat.S_ISREG(found.st_mode):
@@ -155,7 +162,7 @@ def _there(path: Path, root: Path, largest: int) -> bool:
 def changed(place: Path | str) -> tuple[int, int, int] | None:
     """Another value is another state of the file; None where there is none."""
     try:
-        found = os.stat(place)  # noqa: PTH116 - ten thousand Paths take longer than all the rest of looking
+        found = os.stat(place)  # noqa: PTH116 - a Path takes longer than the look
     except (OSError, ValueError):
         return None  # gone since it was listed, or never there: reading says so
     return found.st_mtime_ns, found.st_size, found.st_ino

@@ -180,10 +180,6 @@ class RunConfig(Frozen):
             raise ValueError("a benchmark is named twice")
         if foreign := sorted(self.limits.keys() - set(self.benchmarks)):
             raise ValueError(f"limits names {', '.join(foreign)}, which the run is not scored on")
-        try:
-            self.model_dump_json()
-        except ValueError as error:
-            raise ValueError("a name holds half a character, which is no text") from error
         return self
 
     def limit_of(self, benchmark: str) -> int | None:
@@ -262,7 +258,7 @@ def make_run_config(
             parts["four_bit"] = kind | four_bit
         else:
             _refuse(four_bit, f"method {method} does not quantize")
-    return validated(
+    made = validated(
         RunConfig,
         {
             "model": model, "method": method, "dtype": dtype, "seed": seed, "benchmarks": tuple(benchmarks),
@@ -270,6 +266,11 @@ def make_run_config(
         },
         "the run's options",
     )  # fmt: skip
+    try:
+        made.model_dump_json()  # a command line and YAML can hold half a character, which no file does
+    except ValueError as error:
+        raise SlimnbError("the run's options: a name holds half a character, which is no text") from error
+    return made
 
 
 def _refuse(options: dict[str, Any], reason: str) -> None:

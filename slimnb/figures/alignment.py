@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.figures.drawing import METHOD_STYLE, Pair, finish, name_sides, rows_of, seeds_and_variant, text
+from slimnb.figures.drawing import METHOD_STYLE, Pair, blank, finish, name_sides, rows_of, seeds_and_variant, text
 
 GREY = METHOD_STYLE["base"].colour
 # Okabe and Ito's light orange and sky blue: dark numbers are read on both.
@@ -26,7 +26,7 @@ def gains_matrix(frame: pd.DataFrame) -> go.Figure:
     known = frame.dropna(subset=["difference"]) if len(frame) else frame
     names = fine_tunes(known)
     rows, columns = list(names.values()), _in_order(known, "benchmark")
-    figure, said = go.Figure(), []
+    figure, said = blank(), []
     most = max((100 * abs(row.difference) for row in rows_of(known) if row.resolved), default=1.0)
     cells: dict[bool, list[Any]] = {True: [], False: []}
     for row in rows_of(known):
@@ -66,7 +66,7 @@ def alignment_matrix(frame: pd.DataFrame, predictor: str = "alignment") -> go.Fi
     """Predicted alignment of `alignment_frame`: the darker the nearer, on the predictor's own scale."""
     known = frame.dropna(subset=["value"])
     rows, columns = _in_order(known, "training_set"), _in_order(known, "benchmark")
-    figure, said = go.Figure(), []
+    figure, said = blank(), []
     z, shown = _grid(rows, columns), _grid(rows, columns, "")
     for row in rows_of(known):
         y, x = rows.index(row.training_set), columns.index(row.benchmark)
@@ -85,7 +85,7 @@ def alignment_matrix(frame: pd.DataFrame, predictor: str = "alignment") -> go.Fi
 
 def retention_plane(frame: pd.DataFrame) -> go.Figure:
     """`plane_frame`: up is more gained on the target, left is more lost elsewhere; 95% intervals on both."""
-    figure, said, names = go.Figure(), [], fine_tunes(frame)
+    figure, said, names = blank(), [], fine_tunes(frame)
     rows = rows_of(frame)
     short = [_short(row.training_set) + (f", {row.variant}" if row.variant else "") for row in rows]
     points = [(100 * row.elsewhere, 100 * row.gain) for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.figures.drawing import CHANCE_COLOUR, finish, grouped, rows_of, text
+from slimnb.figures.drawing import CHANCE_COLOUR, blank, finish, grouped, rows_of, text
 
 # Okabe and Ito's palette. Colours that come twice differ in their pattern, and what belongs together shares a colour.
 ITEM_STYLE = {
@@ -32,7 +32,7 @@ def memory_items(frame: pd.DataFrame, memory: int | None = None) -> go.Figure:
         frame: one row an item of a setup: setup (its name), item (of ITEM_STYLE), bytes.
         memory: bytes that there are, drawn as a line.
     """
-    figure, said = go.Figure(), []
+    figure, said = blank(), []
     setups = list(dict.fromkeys(frame["setup"])) if len(frame) else []
     items = grouped("item", frame)
     for item in (item for item in ITEM_STYLE if item in items):

@@ -13,6 +13,7 @@ from slimnb.figures.drawing import (
     CHANCE_COLOUR,
     METHOD_STYLE,
     add_point,
+    blank,
     counted,
     finish,
     grouped,
@@ -39,7 +40,7 @@ def cost(frame: pd.DataFrame, against: Cost = "memory", benchmark: str | None = 
     column, scale, spent, unit = COSTS[against]
     groups = grouped("benchmark", frame if frame.empty else frame.dropna(subset=[column]))
     benchmark = benchmark or next(iter(groups), "a benchmark")
-    figure, said, names, rows = go.Figure(), [], labels(frame), groups.get(benchmark, [])
+    figure, said, names, rows = blank(), [], labels(frame), groups.get(benchmark, [])
     order = {run: place for place, run in enumerate(names)}
     rows = sorted(rows, key=lambda row: order[row.run])
     points = [(getattr(row, column) / scale, 100 * row.value) for row in rows]
@@ -68,7 +69,7 @@ def cost(frame: pd.DataFrame, against: Cost = "memory", benchmark: str | None = 
 
 def predicted_memory(frame: pd.DataFrame) -> go.Figure:
     """Peak memory of `predictions_frame`'s trainings as predicted and as measured; the band is within a fifth."""
-    figure, said = go.Figure(), []
+    figure, said = blank(), []
     groups = grouped("method", frame)
     for method, rows in ((method, groups[method]) for method in METHODS if method in groups):
         style = METHOD_STYLE[method]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from slimnb.figures.drawing import Quantity, finish, grouped, labels, line_styles, text
+from slimnb.figures.drawing import Quantity, blank, finish, grouped, labels, line_styles, text
 
 CURVES = {
     "loss": Quantity("Training loss", "loss (nats per label token)"),
@@ -25,7 +25,7 @@ def training_curves(frame: pd.DataFrame, column: str = "loss", smoothing: float 
     Args:
         smoothing: weight of the past in an exponential moving average, from 0 to below 1; the raw line stays, paler.
     """
-    curve, said, figure, styles = CURVES[column], [], go.Figure(), line_styles(frame)
+    curve, said, figure, styles = CURVES[column], [], blank(), line_styles(frame)
     runs = grouped("run", frame.dropna(subset=[column]) if column in frame else pd.DataFrame())
     names = labels(frame) if runs else {}
     for run, label in ((run, label) for run, label in names.items() if run in runs):

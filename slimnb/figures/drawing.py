@@ -137,6 +137,11 @@ def text(value: Any) -> str:
     return escape(NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", str(value)), quote=False)
 
 
+def blank() -> go.Figure:
+    """A figure to draw on. Its template is given here: Figure() takes plotly's own first, as long as all the rest."""
+    return go.Figure(layout={"template": "plotly_white"})
+
+
 def finish(figure: go.Figure, title: str, x: str, y: str, said: str, height: int, empty: str) -> go.Figure:
     """Titles, legend and text alternative (`said`); a figure without traces says why it is `empty`."""
     traces: Any = figure.data
@@ -161,7 +166,7 @@ def finish(figure: go.Figure, title: str, x: str, y: str, said: str, height: int
         title={"text": text(title), "y": 1, "yanchor": "top", "pad": {"t": 12}}, meta={"alt": said}, height=height,
         # Room for two rows of legend, as on a narrow screen.
         legend=legend, margin={"t": 100 if legend["y"] > 1 else 50, "r": 10},
-        template="plotly_white", barmode="group",
+        barmode="group",
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from slimnb.anatomy.record import FORMATS, THRESHOLDS
-from slimnb.figures.drawing import Quantity, finish, labels, line_styles, paler, text
+from slimnb.figures.drawing import Quantity, blank, finish, labels, line_styles, paler, text
 
 ALL_KINDS = "all kinds"
 
@@ -40,7 +40,7 @@ def spectra(frame: pd.DataFrame, kind: str | None = None) -> go.Figure:
     Args:
         kind: only matrices of this kind, e.g. q_proj.
     """
-    figure, said, styles = go.Figure(), [], line_styles(frame)
+    figure, said, styles = blank(), [], line_styles(frame)
     rows = _of_kind(frame, kind)
     for run, label in labels(rows).items():
         matrices = [np.array(values) for values in rows.loc[rows["run"] == run, "singular_values"]]
@@ -60,7 +60,7 @@ def spectra(frame: pd.DataFrame, kind: str | None = None) -> go.Figure:
 
 def by_layer(frame: pd.DataFrame, quantity: str = "effective_rank", kind: str | None = None) -> go.Figure:
     """One of QUANTITIES from the first layer to the last: the median over a layer's matrices, and their range."""
-    drawn, figure, said, styles = QUANTITIES[quantity], go.Figure(), [], line_styles(frame)
+    drawn, figure, said, styles = QUANTITIES[quantity], blank(), [], line_styles(frame)
     rows = _of_kind(frame, kind)
     rows = rows.dropna(subset=[quantity]) if quantity in rows else rows.head(0)
     for run, label in labels(rows).items():
@@ -75,7 +75,7 @@ def by_layer(frame: pd.DataFrame, quantity: str = "effective_rank", kind: str | 
 
 def intruders(frame: pd.DataFrame) -> go.Figure:
     """The share of the leading singular vectors of W + dW that are intruders, as the threshold is swept."""
-    figure, said, styles = go.Figure(), [], line_styles(frame)
+    figure, said, styles = blank(), [], line_styles(frame)
     rows = frame.dropna(subset=["cosines"]) if "cosines" in frame else frame.head(0)
     for run, label in labels(rows).items():
         cosines = np.concatenate([np.array(one, dtype=float) for one in rows.loc[rows["run"] == run, "cosines"]])
@@ -99,7 +99,7 @@ def quantization(frame: pd.DataFrame) -> go.Figure:
 
     W is the weight before training, and so the same for all runs of a model: that of the frame's first run is drawn.
     """
-    figure, said = go.Figure(), []
+    figure, said = blank(), []
     first = frame.loc[frame["run"] == frame["run"].iloc[0]] if len(frame) else frame
     kinds = list(dict.fromkeys(first["kind"])) if len(first) else []
     for form in FORMATS:

@@ -9,6 +9,7 @@ from slimnb.figures.drawing import (
     CHANCE_COLOUR,
     METHOD_STYLE,
     add_point,
+    blank,
     counted,
     error_bars,
     finish,
@@ -22,7 +23,7 @@ from slimnb.figures.drawing import (
 
 def scores(frame: pd.DataFrame) -> go.Figure:
     """Bars grouped by benchmark with 95% intervals, and a line where guessing would be."""
-    figure, said, runs, groups = go.Figure(), [], grouped("run", frame), grouped("benchmark", frame)
+    figure, said, runs, groups = blank(), [], grouped("run", frame), grouped("benchmark", frame)
     places = {benchmark: place for place, benchmark in enumerate(groups)}
     once = all(len({row.method for row in rows}) == len(rows) for rows in groups.values())  # a method, by benchmark
     for run, label in labels(frame).items():
@@ -57,7 +58,7 @@ def differences(frame: pd.DataFrame, title: str = "Change against base", margin:
         margin: shades the changes that count as none, as a proportion.
     """
     shown = frame if frame.empty else frame.loc[frame["refused"].isna()]
-    figure, names, said, ticks, at = go.Figure(), labels(shown), [], {}, 0
+    figure, names, said, ticks, at = blank(), labels(shown), [], {}, 0
     for benchmark, rows in grouped("benchmark", shown).items():
         heading = f"<b>{text(benchmark)}</b>, {counted(rows)}"
         figure.add_annotation(text=heading, x=0, xref="paper", xanchor="left", y=at, showarrow=False)

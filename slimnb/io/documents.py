@@ -84,7 +84,8 @@ def regular_file(path: Path, largest: int | None = None) -> None:
 def _read(path: Path, parse: Callable[[str], Any], form: str, largest: int) -> Any:
     regular_file(path, largest)
     try:
-        return parse(path.read_bytes().decode())
+        with path.open("rb", buffering=0) as file:
+            return parse(file.readall().decode())
     except OSError as error:
         raise SlimnbError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError, yaml.YAMLError, LookupError, AttributeError, TypeError) as error:
