@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def edit(folder: RunFolder, **fields: Any) -> None:
 
 def score(**fields: Any) -> dict[str, Any]:
     """The `scores` of a run.json, with fields of the one score changed."""
-    one = Score.of(3, 4).model_dump() | fields
+    one = asdict(Score.of(3, 4)) | fields
     result = BenchmarkResult(
         metrics={"acc": Score.of(3, 4)}, primary="acc", shots=0, items=4, seconds=1.0, prompts_sha256="p"
     ).model_dump()

@@ -43,7 +43,7 @@ def comparison_record(one: Comparison) -> dict[str, Any]:
     sides = {
         name: {
             "name": side.name, "runs": side.runs, "value": side.value, "format_failures": side.format_failures,
-            "scores": [score.model_dump(mode="json") for score in side.scores],
+            "scores": [asdict(score) for score in side.scores],
         }
         for name, side in (("first", one.first), ("second", one.second))
     }  # fmt: skip

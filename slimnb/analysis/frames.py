@@ -6,6 +6,7 @@ One row is a score, a change, an optimizer step or a run's cost. Frames hold pro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def scores_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     for run in runs:
         for benchmark, result in run.record.scores.items():
             named = {"benchmark": benchmark, "metric": result.primary, "chance": result.chance}
-            rows.append(identity(run) | named | dict(result.score))
+            rows.append(identity(run) | named | asdict(result.score))
     return pd.DataFrame(rows)
 
 
