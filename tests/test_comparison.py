@@ -11,7 +11,7 @@ from slimnb.analysis.guard import format_failures
 from slimnb.analysis.pairing import base_of
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
-from slimnb.store.runs import RunFolder, scan
+from slimnb.store.runs import RunFolder, scan_study
 
 MakeRun = Callable[..., RunFolder]
 
@@ -190,10 +190,10 @@ def test_right_numbers_in_the_wrong_form_are_counted_apart() -> None:
 
 def test_the_shipped_runs_compare(tmp_path: Path) -> None:
     """Real folders, with generated answers: columns that the hand-made ones above have not."""
-    runs, broken = scan(Path(__file__).resolve().parents[1] / "data" / "runs")
+    runs, broken = scan_study(Path(__file__).resolve().parents[1] / "data" / "runs" / "demo")
     assert not broken
     done, refused = compare_all(sorted(runs, key=lambda run: METHODS.index(run.config.method)))
     assert not refused
     gained = [one for one in done if one.benchmark == "workshop_math" and one.first.name == "base"]
     assert [one.second.name.split()[0] for one in gained] == ["lora", "qlora", "full"]
-    assert all(one.resolved and one.paired.low > 0.4 for one in gained)
+    assert all(one.resolved and one.paired.low > 0.2 for one in gained)

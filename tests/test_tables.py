@@ -83,5 +83,5 @@ def test_every_metric_of_an_evaluation_is_shown_with_its_interval(make_run: Make
 
 def test_missing_costs_are_a_dash() -> None:
     assert (duration(None), gigabytes(None)) == ("-", "-")
-    assert (duration(0), duration(59.4), duration(60), duration(3599.7)) == ("0 s", "59 s", "1 min 00 s", "60 min 00 s")
+    assert (duration(0), duration(59.4), duration(60), duration(3599.7)) == ("0 s", "59 s", "1 min 00 s", "1 h 00 min")
     assert gigabytes(0) == "0.00 GB"
