@@ -35,7 +35,7 @@ training, costs = lora.config.training, lora.record.costs
 benchmark = next(iter(lora.record.scores))
 examples = slimnb.load_training_set(training.data, data_directory()).examples
 Markdown(
-    f"Trained on {training.data}, {len(examples)} rows, {training.epochs:g} epochs in batches of "
+    f"Trained on {training.data}, {len(examples)} rows, epochs: {training.epochs:g}, in batches of "
     f"{training.batch_size}; LoRA of rank {lora.config.lora.rank}, learning rate {training.learning_rate:g}."
 )
 

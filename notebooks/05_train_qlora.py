@@ -43,7 +43,7 @@ base, lora, qlora = runs.values()
 training, costs = qlora.config.training, {method: run.record.costs for method, run in runs.items()}
 benchmark = next(iter(qlora.record.scores))
 Markdown(
-    f"QLoRA on {training.data}, {training.epochs:g} epochs in batches of {training.batch_size}: LoRA's recipe of 04."
+    f"QLoRA on {training.data}, epochs: {training.epochs:g}, in batches of {training.batch_size}: LoRA's recipe of 04."
 )
 
 # %% [markdown]
