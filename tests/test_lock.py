@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,15 +148,15 @@ def test_a_run_whose_record_cannot_be_read_now_is_not_taken_for_an_empty_one(
 ) -> None:
     folder = RunFolder.create(tmp_path, "study", CONFIG)
     folder.finish("completed")
-    true_read = Path.read_text
+    true_open = Path.open
 
-    def read_text(path: Path, *arguments: str, **named: str) -> str:
+    def open_(path: Path, *arguments: Any, **named: Any) -> Any:
         if path.name == "run.json":
             raise PermissionError(13, "Permission denied")
-        return true_read(path, *arguments, **named)
+        return true_open(path, *arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_text", read_text)
+        patch.setattr(Path, "open", open_)
         with pytest.raises(SlimnbError, match="Permission denied"):
             RunFolder.create(tmp_path, "study", CONFIG)
     assert RunFolder.read(folder.path).record.status == "completed"

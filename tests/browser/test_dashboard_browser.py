@@ -76,12 +76,12 @@ def test_the_way_by_clicks_to_the_five_answers(open_page: Open, reference: str, 
     ways = [
         (
             "Did LoRA help?",
-            "LoRA changed workshop_math by +58.8 points",
+            "LoRA changed workshop_math by +41.7 points",
             "Compare base with what was trained",
             "Compare",
         ),
-        ("Was QLoRA as good?", "On workshop_math QLoRA is -4.2 points", "Compare LoRA and QLoRA", "Compare"),
-        ("What did it cost?", "LoRA: 1 min 42 s of training", "Costs", "Cost"),
+        ("Was QLoRA as good?", "On workshop_math QLoRA is -9.2 points", "Compare LoRA and QLoRA", "Compare"),
+        ("What did it cost?", "LoRA: 2 min 07 s of training", "Costs", "Cost"),
         ("What did the model forget?", "No fall is resolved", "Compare on every benchmark", "Compare"),
         ("On which items?", "LoRA fixed 50 and broke 0 of the 120 items", "Items that broke", "Items"),
     ]
@@ -102,7 +102,7 @@ def test_a_broken_item_is_read_with_both_answers(open_page: Open, reference: str
     page.get_by_role("link", name="Items that broke").click()
     page.get_by_role("heading", name="Items", exact=True).wait_for()
     settled(page)
-    shows(page, "16 of 256 items", "Question:", "Right answer:", "First run", "Second run")
+    shows(page, "18 of 256 items", "Question:", "Right answer:", "First run", "Second run")
     page.get_by_role("button", name="Next").click()
     page.wait_for_url(re.compile("item="))
     settled(page)
@@ -114,17 +114,17 @@ def test_the_exported_rows_are_the_filtered_ones(open_page: Open, reference: str
     page = open_page(
         f"{reference}/items?study=demo&first={BASE}&second={LORA}&benchmark=workshop_commonsense&change=broken"
     )
-    shows(page, "11 of 261 items")
+    shows(page, "9 of 261 items")
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-    assert len(rows) == 11 and {row["change"] for row in rows} == {"broken"}
+    assert len(rows) == 9 and {row["change"] for row in rows} == {"broken"}
     assert all(row["first"] == row["gold"] != row["second"] for row in rows)
     for form, start in (("JSON", "["), ("Markdown", "| id |"), ("LaTeX", r"\begin{tabular}")):
         with page.expect_download() as download:
             page.get_by_role("button", name=form, exact=True).click()
         text = Path(download.value.path()).read_text(encoding="utf-8")
-        assert text.startswith(start) and text.count("broken") >= 11
+        assert text.startswith(start) and text.count("broken") >= 9
 
 
 def test_a_page_opened_from_the_sidebar_keeps_the_choice(open_page: Open, reference: str):

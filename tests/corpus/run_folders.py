@@ -105,25 +105,22 @@ def all_listed(place: Path) -> bool:
     runs, outside = place / "runs", place / "outside"
     outside.mkdir()
     lora = sound(runs, "lora")
-    kinds = [name for name in KINDS if not name.startswith("folder") and name != "half-a-character"]
+    kinds = [name for name in KINDS if not name.startswith("folder")]
     for name in kinds:
         shutil.copytree(lora.path, lora.path.with_name(name))
     pd.read_parquet(lora.path / ITEMS).to_parquet(outside / "items.parquet")
     for name in kinds:
         KINDS[name].damage(lora.path.with_name(name), outside)
     found = {Path(one["path"]).name: one for one in json.loads(slimnb("runs", "--runs", str(runs), "--json"))}
-    unread = {name for name in kinds if KINDS[name].page == "runs" and KINDS[name].reason} - READ_HERE - {"record-gone"}
+    unread = {name for name in kinds if KINDS[name].page == "runs" and KINDS[name].reason} - {"record-gone"}
     broken = {name for name, one in found.items() if one["status"] == "broken" and one["error"]}
     return found[lora.path.name]["scores"]["workshop_cs"]["metrics"]["acc_norm"]["k"] == 2 and broken == unread
 
 
-READ_HERE = {"score-beyond-tables", "time-beyond-calendars"}
-"""Beyond what the dashboard's tables hold, and read nonetheless."""
 NOT_READ = {
     "environment-packages",
     "environment-link-out",
     "error-3-mb",
-    "half-a-character",
     "folder-link-out",
 }
 """Not looked at by a comparison, or of no harm to it."""
@@ -167,7 +164,7 @@ ANATOMIES = {
     "anatomy-newer": "upgrade slimnb",
     "anatomy-words": "anatomy.json",
     "anatomy-layer-beyond-any": None,
-    "anatomy-half-a-character": None,
+    "anatomy-half-a-character": "half a character",
     "anatomy-nothing-changed": None,
     "anatomy-none": None,
     "anatomy-50-mb": "not valid JSON",
@@ -219,7 +216,7 @@ for name, kind in KINDS.items():
     elif name in ANATOMIES:
         add("anatomy", name, anatomy, ANATOMIES[name], None if ANATOMIES[name] else lambda found: found is not None)
     else:
-        sees = name not in NOT_READ | READ_HERE
+        sees = name not in NOT_READ
         add("compare", name, command("compare", "BASE", "RUN"), FOLLOWED.get(name, kind.reason) if sees else None,
             None if sees else tells_the_change)  # fmt: skip
 for name, said in EXPORTS.items():
