@@ -65,7 +65,7 @@ def test_two_runs_are_chosen_and_the_address_reopens_the_view(open_page: Open, r
     asked = query(page)
     assert (asked["second"], asked["benchmark"], asked["change"]) == ([QLORA], ["workshop_commonsense"], ["broken"])
     again = open_page(page.url)
-    shows(again, "22 of 261 items", QLORA)
+    shows(again, "20 of 261 items", QLORA)
     assert query(again) == asked
 
 
