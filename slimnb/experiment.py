@@ -251,6 +251,9 @@ def save_trained(loaded: LoadedModel, place: Path, weights: dict[str, torch.Tens
     Raises:
         SlimnbError: the disk is full, or the place cannot be written.
     """
+    for config in getattr(loaded.model, "peft_config", {}).values():
+        if isinstance(config.target_modules, set):  # whose order is another in each process
+            config.target_modules = sorted(config.target_modules)
     try:
         with atomic_path(place) as directory, known_noise_hidden():
             if loaded.initial is None:
