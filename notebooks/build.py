@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import os
 import re
 import sys
@@ -131,9 +130,9 @@ def main() -> None:
     if len(seconds) < len(built):
         sys.exit(f"{len(built) - len(seconds)} of {len(built)} notebooks failed")
     if asked.mode == "quick" and chosen == SOURCES:
-        write_json(TIMES, {"environment": describe(), "seconds": seconds, "total": sum(seconds.values())})
-        text = README.read_text("utf-8")
-        README.write_text(TOLD.sub(lambda _: told(json.loads(TIMES.read_text("utf-8"))), text), encoding="utf-8")
+        times = {"environment": describe(), "seconds": seconds, "total": sum(seconds.values())}
+        write_json(TIMES, times)
+        README.write_text(TOLD.sub(lambda _: told(times), README.read_text("utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

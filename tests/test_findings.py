@@ -49,7 +49,9 @@ def put(tmp_path: Path) -> Put:
         config = make_run_config(model="tiny", method=method, benchmarks=list(BASE), **(trained | options))
         run = RunFolder.create(tmp_path / "runs", "made_up", config)
         if machine:
-            run.write_environment({"processor": machine, "cores": 2, "packages": {}})
+            run.write_environment(
+                {"processor": machine, "cores": 2, "jobs": 2 if machine == "other" else 1, "packages": {}}
+            )
         run.record.lineage = Lineage(model="tiny", weights_sha256="a" * 64, dtype=config.dtype)
         run.record.costs = Costs(**({} if method == "base" else costs))
         for name, share in BASE.items():
@@ -185,7 +187,10 @@ def test_costs_of_several_machines_are_told_apart(put: Put, directory: Path) -> 
     assert "(seeds 1 and 2): 2 min 30 s against 5 min 00 s" in lora.evidence and lora.verdict == "agree"
     assert qlora.verdict == "not measured" and "processor slow and other" in qlora.evidence
     text = report(directory)
-    assert "Machines: A: fast, 2 cores, no accelerator; B: other, 2 cores, no accelerator; C: slow," in text
+    assert (
+        "Machines: A: fast, 2 cores, no accelerator; B: other, 2 cores, no accelerator, 2 runs at once; C: slow,"
+        in text
+    )
     assert "| lora on hellaswag_train (seed 0) | A | 1 min 00 s | 1.00 GB |" in text
     assert "| lora on hellaswag_train (seeds 1 and 2) | C | 2 min 30 s | 1.00 GB |" in text
 

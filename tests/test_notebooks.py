@@ -157,7 +157,7 @@ def test_each_mode_has_a_study_of_every_method(mode: workshop.Mode) -> None:
 
 
 def test_a_prediction_stands_beside_what_was_measured() -> None:
-    assert workshop.compare(1500, 1234.5, " items").data == ("You predicted **1,500 items**; it is **1,234 items**.")
+    assert workshop.compare(1500, 1234.5, " items").data == "You predicted **1,500 items**; it is **1,234 items**."
     assert workshop.compare(None, 0.5).data == "You wrote no prediction; it is **0.5**."
 
 

@@ -127,12 +127,13 @@ def test_a_number_that_no_process_can_have_is_no_living_one(make_run: MakeRun, p
     assert found.record.status == "interrupted" and not broken
 
 
-@pytest.mark.parametrize("number", [-1, 10**15])
-def test_a_record_with_a_number_beyond_any_run_is_broken(make_run: MakeRun, number: int) -> None:
-    folder = make_run()
-    edit(folder, attempts=number)
+@pytest.mark.parametrize("field", ["attempts", "process"])
+@pytest.mark.parametrize("number", [-1, 10**15, 10**30])
+def test_a_record_with_a_number_beyond_any_run_is_broken(make_run: MakeRun, field: str, number: int) -> None:
+    folder = make_run(status="running")
+    edit(folder, **{field: number})
     found, (broken,) = scan(folder.path.parents[1])
-    assert not found and "attempts" in broken.reason
+    assert not found and field in broken.reason
 
 
 Damage = Callable[[RunFolder], object]

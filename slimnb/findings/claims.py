@@ -11,6 +11,7 @@ from typing import Literal
 from slimnb.analysis.comparison import ALPHA, MARGIN, Comparison, compare_pair
 from slimnb.analysis.fine_tunes import FineTune, gold_of, of_the_same_seeds
 from slimnb.analysis.guard import beyond_the_method, costs_differ_in
+from slimnb.evaluation.gold import GoldChange
 from slimnb.findings.study import Study
 from slimnb.findings.words import bits, change, gain, join, score, seeds
 from slimnb.stats import holm
@@ -122,16 +123,20 @@ def _aligned(study: Study) -> Iterator[tuple[FineTune, Comparison, str]]:
 def _improvements(study: Study) -> Iterator[Case]:
     for tuned, found, what in _aligned(study):
         gold, floor = tuned.gold.get(found.benchmark), at_floor(study, found.benchmark)
-        verdict: Verdict = "not resolved"
-        if found.resolved:
-            verdict = "agree" if found.paired.difference > 0 else "disagree"
-        elif floor and gold:
-            verdict = "agree" if gold.high < 0 else "disagree" if gold.low > 0 else "not resolved"
-        elif not floor and found.equivalence.equivalent:
-            verdict = "disagree"
-        said = f"{what}: {gain(found)}"
-        said += f"; the right answers' log-likelihood {bits(gold)} bits per byte" if gold else ""
-        yield Case(verdict, said + ("; the base is at the floor, where these decide" if floor else ""))
+        yield _better(f"{what}: {gain(found)}", found, found.resolved, gold, floor)
+
+
+def _better(said: str, pair: Comparison, resolved: bool, gold: GoldChange | None, floor: bool) -> Case:
+    """Whether the second is better: by the items, or at the base's floor by the right answers' log-likelihood."""
+    verdict: Verdict = "not resolved"
+    if resolved:
+        verdict = "agree" if pair.paired.difference > 0 else "disagree"
+    elif floor and gold:
+        verdict = "agree" if gold.high < 0 else "disagree" if gold.low > 0 else "not resolved"
+    elif not floor and pair.equivalence.equivalent:
+        verdict = "disagree"
+    said += f"; the right answers' log-likelihood {bits(gold)} bits per byte" if gold else ""
+    return Case(verdict, said + ("; the base is at the floor, where these decide" if floor else ""))
 
 
 def _large(study: Study, relative: bool) -> Iterator[Case]:
@@ -227,17 +232,9 @@ def _alignment_matters(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]
 def _nearer(study: Study, found: list[tuple[list[FineTune], list[FineTune], Comparison]]) -> Iterator[Case]:
     for (made, others, pair), p in zip(found, holm([pair.paired.p_value for *_, pair in found]), strict=True):
         floor, gold = at_floor(study, pair.benchmark), gold_of(_evenly(others), _evenly(made), pair.benchmark)
-        verdict: Verdict = "not resolved"
-        if p < ALPHA:
-            verdict = "agree" if pair.paired.difference > 0 else "disagree"
-        elif floor and gold:
-            verdict = "agree" if gold.high < 0 else "disagree" if gold.low > 0 else "not resolved"
-        elif not floor and pair.equivalence.equivalent:
-            verdict = "disagree"
         against = others[0].training_set if len(others) == 1 else f"{len(others)} other sets"
         said = f"{pair.benchmark}: {made[0].name} against {against}, {change(pair.paired)} points"
-        said += f"; the right answers' log-likelihood {bits(gold)} bits per byte" if gold else ""
-        yield Case(verdict, said + ("; the base is at the floor, where these decide" if floor else ""))
+        yield _better(said, pair, p < ALPHA, gold, floor)
 
 
 def _pairs(

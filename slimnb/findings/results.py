@@ -225,7 +225,8 @@ def _machine(run: RunFolder) -> str:
     if not found.get("processor"):
         return "not recorded"
     parts = [found["processor"], f"{found.get('cores')} cores", found.get("accelerator") or "no accelerator"]
-    if (jobs := found.get("jobs", 1)) > 1:
+    jobs = found.get("jobs")
+    if isinstance(jobs, int) and jobs > 1:
         parts.append(f"{jobs} runs at once")
     return ", ".join(parts)
 

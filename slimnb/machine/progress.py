@@ -95,10 +95,10 @@ def progress_bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
         yield advance
 
 
-def status_line() -> Callable[[str], None]:
-    """A function that shows a text in a notebook's cell, in place of the one before; elsewhere it does nothing."""
+def status_line() -> Callable[[str], None] | None:
+    """A function that shows a text in a notebook's cell, in place of the one before; None elsewhere."""
     if not in_notebook():
-        return lambda text: None
+        return None
     from IPython.display import DisplayHandle
 
     handle = DisplayHandle()

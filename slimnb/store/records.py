@@ -35,7 +35,7 @@ class Record(BaseModel):
 class Score:
     """k right answers of n items, with Wilson's 95% interval. Proportions between 0 and 1.
 
-    No model: a page holds tens of thousands of them, of which each would take three times the memory.
+    No model: a page holds tens of thousands of them, of which each would take several times the memory.
     """
 
     value: Real

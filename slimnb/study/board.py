@@ -51,7 +51,8 @@ class Board:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._line("")
+        if self._line:
+            self._line("")
         if self._live:
             self._live.stop()
 
@@ -85,7 +86,8 @@ class Board:
                 self._announced.add(name)
                 if not self._live:
                     self.say(f"{self._label(self._cells[name])}: running")
-        self._line("; ".join(self._underway()))
+        if self._line:
+            self._line("; ".join(self._underway()))
         if self._live:
             self._live.update(self.table(console.height - _CHROME), refresh=True)
 
