@@ -234,7 +234,7 @@ def outcome(claim: str, agree: int, against: int, cases: int) -> str:
     if not cases:
         return f"- {claim}: not measured yet."
     rest = cases - agree - against
-    return f"- {claim}: {agree} of {cases} cases agree, {against} disagree, {rest} are not resolved."
+    return f"- {claim}: {agree} of {cases} cases agree, {against} disagree, {rest} not resolved."
 
 
 Markdown(

@@ -20,7 +20,7 @@ from slimnb.store.runs import RunFolder, scan_study
 from slimnb.units import points
 from tests.conftest import Slimnb
 
-LORA = "lora-smollm2-135m-workshop-math-s0-bc4ce8"
+LORA = "lora-smollm2-135m-workshop-math-s0-0e7bc5"
 
 
 @pytest.fixture(scope="module")

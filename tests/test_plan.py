@@ -140,7 +140,7 @@ def test_a_training_sets_tokens_are_counted(tmp_path: Path, tiny: LoadedModel) -
 
 def test_the_advice_has_evidence_with_a_runs_id(architecture: Architecture) -> None:
     said = " ".join(advise(architecture, SETUP, 10**12))
-    assert "lora-smollm2-135m-workshop-math-s0-bc4ce8" in said and "full-smollm2-135m-workshop-math-s0-c13ce7" in said
+    assert "lora-smollm2-135m-workshop-math-s0-0e7bc5" in said and "full-smollm2-135m-workshop-math-s0-0cac5c" in said
     assert "it shows what may happen" in said
 
 

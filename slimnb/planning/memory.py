@@ -28,10 +28,11 @@ OVERHEAD = {"cpu": 506_000_000, "cuda": 750_000_000}
 (tests/perf/memory.py, in data/perf/memory.json). cuda: not measured by slimnb; the context of a process that holds
 nothing was 723 MiB in discuss.pytorch.org/t/73021, newer versions need less."""
 GAPS: dict[Method, float] = {"base": 0.0, "lora": 0.65, "qlora": 0.83, "full": 0.38}
-"""On a CPU, bytes lost for each byte of activations. PyTorch takes tensors and small objects, such as the nodes of
-autograd's graph, from the C library's one heap, and a small object in the hole that a tensor has left makes it too
-small for the next tensor of that size: the same requests without the small ones, played back, leave almost no gaps.
-Measured on smollm2-135m alone (tests/perf/memory.py); the second architecture there shows how far it holds."""
+"""On a CPU, bytes lost for each byte of activations that a micro-batch makes, kept or, with checkpointing, made again.
+PyTorch takes tensors and small objects, such as the nodes of autograd's graph, from the C library's one heap, and a
+small object in the hole that a tensor has left makes it too small for the next tensor of that size: the same requests
+without the small ones, played back, leave almost no gaps. Measured on smollm2-135m without checkpointing
+(tests/perf/memory.py); the other cells there, also of a second architecture, show how far it holds."""
 SMALL = 4096
 """Elements below which bitsandbytes' 8-bit optimizers keep a tensor's state in float32 (`min_8bit_size`)."""
 UNITS = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -156,9 +157,14 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
     _check(setup)
     trained = {"base": (), "full": architecture.shapes}.get(setup.method, architecture.adapter_shapes(setup.rank))
     count = sum(math.prod(shape) for shape in trained)
-    rehearsal = _rehearsal(architecture, setup, rows, accumulates)
-    held = _micro_batch(rehearsal, setup, rows, 4 * count)
-    activations = sum(item.bytes for item in held if item.name in ("activations", "workspace"))
+
+    def held(setup: Setup) -> list[Item]:
+        return _micro_batch(_rehearsal(architecture, setup, rows, accumulates), setup, rows, 4 * count)
+
+    kept = held(setup)
+    # Checkpointing gives activations back layer by layer and makes them again: few are kept, yet each leaves its hole.
+    made = held(replace(setup, checkpointing=False)) if setup.checkpointing else kept
+    activations = sum(item.bytes for item in made if item.name in ("activations", "workspace"))
     gaps = GAPS[setup.method] * activations if setup.device == "cpu" else 0
     items = [
         *_weights(architecture, setup),
@@ -167,7 +173,7 @@ def _predict(architecture: Architecture, setup: Setup, rows: int, accumulates: b
             sum(_state_bytes(math.prod(shape), setup.optimizer) for shape in trained),
             _STATE[setup.optimizer],
         ),
-        *held,
+        *kept,
         Item("gaps", round(gaps), "holes in the heap into which no tensor fits; measured"),
         Item("overhead", OVERHEAD[setup.device], _OVERHEAD[setup.device]),
     ]

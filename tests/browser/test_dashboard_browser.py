@@ -21,8 +21,8 @@ from tests.dashboard.app import PAGES, TITLES
 
 pytestmark = pytest.mark.browser
 
-BASE, LORA = "base-smollm2-135m-s0-05f521", "lora-smollm2-135m-workshop-math-s0-bc4ce8"
-QLORA = "qlora-smollm2-135m-workshop-math-s0-d0b94b"
+BASE, LORA = "base-smollm2-135m-s0-05f521", "lora-smollm2-135m-workshop-math-s0-0e7bc5"
+QLORA = "qlora-smollm2-135m-workshop-math-s0-88e4c6"
 Keep = Callable[[Any, str], None]
 
 
@@ -65,7 +65,7 @@ def test_two_runs_are_chosen_and_the_address_reopens_the_view(open_page: Open, r
     asked = query(page)
     assert (asked["second"], asked["benchmark"], asked["change"]) == ([QLORA], ["workshop_commonsense"], ["broken"])
     again = open_page(page.url)
-    shows(again, "20 of 261 items", QLORA)
+    shows(again, "17 of 261 items", QLORA)
     assert query(again) == asked
 
 
@@ -76,14 +76,14 @@ def test_the_way_by_clicks_to_the_five_answers(open_page: Open, reference: str, 
     ways = [
         (
             "Did LoRA help?",
-            "LoRA changed workshop_math by +41.7 points",
+            "LoRA changed workshop_math by +34.2 points",
             "Compare base with what was trained",
             "Compare",
         ),
-        ("Was QLoRA as good?", "On workshop_math QLoRA is -9.2 points", "Compare LoRA and QLoRA", "Compare"),
-        ("What did it cost?", "LoRA: 2 min 07 s of training", "Costs", "Cost"),
+        ("Was QLoRA as good?", "On workshop_math QLoRA is -10.0 points", "Compare LoRA and QLoRA", "Compare"),
+        ("What did it cost?", "LoRA: 1 min 12 s of training", "Costs", "Cost"),
         ("What did the model forget?", "No fall is resolved", "Compare on every benchmark", "Compare"),
-        ("On which items?", "LoRA fixed 50 and broke 0 of the 120 items", "Items that broke", "Items"),
+        ("On which items?", "LoRA fixed 41 and broke 0 of the 120 items", "Items that broke", "Items"),
     ]
     for question, answer, link, to in ways:
         shows(page, question, answer)
@@ -114,7 +114,7 @@ def test_the_exported_rows_are_the_filtered_ones(open_page: Open, reference: str
     page = open_page(
         f"{reference}/items?study=demo&first={BASE}&second={LORA}&benchmark=workshop_commonsense&change=broken"
     )
-    shows(page, "9 of 261 items")
+    shows(page, "12 of 261 items")
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
