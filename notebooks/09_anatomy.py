@@ -303,10 +303,11 @@ display(Markdown(f"That is {short[main.run]}: no update of rank {main.rank} has 
 workshop.compare(real_rank, float(frame.loc[frame["run"] == named[main.run], "effective_rank"].median()), " directions")
 
 # %% [markdown]
-# The figures show the runs with that one's seed.
+# The figures show the methods side by side: the runs that were trained on that one's rows.
 
 # %%
-first = frame[frame["run"].isin([named[one.run] for one in anatomies.values() if one.seed == main.seed])]
+data = {one.run: run.config.training.data for run, one in anatomies.items()}
+first = frame[frame["run"].isin([name for run, name in named.items() if data[run] == data[main.run]])]
 each = f"n = {' or '.join(str(size) for size in sorted(set(first['run'].value_counts())))} matrices a run"
 spectra(first).update_xaxes(title=f"direction, largest first ({each})")
 
@@ -382,6 +383,19 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=heads)) if rows else nothing)
 # Two runs of one seed and rank begin with the same $A$: that their input sides agree is no finding. Of two seeds each
 # reads what its own $A$ lets through, which was random at the start: look at the output side first.
 #
+# A larger rank has room for more directions. How many of them does training use, on the same rows, from one seed, at
+# the same matrices?
+
+# %%
+swept = [
+    named[one.run] for run, one in anatomies.items()
+    if one.low_rank and run.config.training.data == "hellaswag_train" and run.config.lora.targets == "all-linear"
+    and one.seed == 0
+]  # fmt: skip
+ranks = frame[frame["run"].isin(swept)]
+by_layer(ranks, "effective_rank").update_xaxes(title=f"layer (n = {len(main.matrices)} matrices a run)")
+
+# %% [markdown]
 # ## The scale of each
 
 # %%
