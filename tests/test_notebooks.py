@@ -113,6 +113,7 @@ def test_what_is_said_of_mode_quick_was_measured() -> None:
     assert told_there and told_there[0] == told(times)
     assert set(times["seconds"]) == set(NAMES)
     assert times["total"] < 45 * 60
+    assert max(times["seconds"].values()) < 4 * 60
 
 
 @pytest.mark.parametrize("page", ["README.md", "00_start_here.py"])
