@@ -281,8 +281,9 @@ anatomies = workshop.anatomies(MODE)
 frame = anatomy_frame(list(anatomies), list(anatomies.values()))
 named = {}
 for run, one in anatomies.items():
+    rank = f"rank {one.rank}" if one.rank else "any rank"
     part = " (attention alone)" if run.config.lora and run.config.lora.targets != "all-linear" else ""
-    named[one.run] = f"{one.run}-rank {one.rank or 'any'}{part}-seed {one.seed}"
+    named[one.run] = f"{one.run}-{rank}{part}-seed {one.seed}"
 frame["run"] = frame["run"].map(named)  # figures name runs by the end of their ids
 short = {run: labels(frame)[name] for run, name in named.items()}
 rows = [
@@ -387,12 +388,12 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=heads)) if rows else nothing)
 # the same matrices?
 
 # %%
-swept = [
-    named[one.run] for run, one in anatomies.items()
+swept = {
+    one.rank: named[one.run] for run, one in anatomies.items()
     if one.low_rank and run.config.training.data == "hellaswag_train" and run.config.lora.targets == "all-linear"
     and one.seed == 0
-]  # fmt: skip
-ranks = frame[frame["run"].isin(swept)]
+}  # fmt: skip
+ranks = frame.set_index("run", drop=False).loc[[swept[rank] for rank in sorted(swept)]]
 by_layer(ranks, "effective_rank").update_xaxes(title=f"layer (n = {len(main.matrices)} matrices a run)")
 
 # %% [markdown]
