@@ -9,12 +9,12 @@ from slimnb.store.runs import RunFolder
 
 
 def seeds_together(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Runs in sets that differ in nothing but the seed, in the order of their first member."""
+    """Runs in sets that differ in nothing but the seed, each in the order of its seeds; sets as they first appear."""
     sets: dict[str, list[RunFolder]] = {}
     for run in runs:
         fields = run.config.model_dump_json(exclude={"seed"})
         sets.setdefault(fields, []).append(run)
-    return list(sets.values())
+    return [sorted(seeds, key=lambda run: (run.config.seed, run.record.id)) for seeds in sets.values()]
 
 
 def scored_on(runs: Sequence[RunFolder]) -> list[str]:
