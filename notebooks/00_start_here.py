@@ -44,9 +44,10 @@ Markdown(f"Mode: **{MODE}**")
 # %% tags=["machine"]
 from pathlib import Path
 
+from slimnb.data.load import data_directory
 from slimnb.planning.doctor import examine
 
-for finding in examine(data=None):
+for finding in examine(data_directory()):
     print("ok     " if finding.ok else "MISSING", finding.name, "|", finding.text.replace(str(Path.home()), "~"))
 
 # %% [markdown]

@@ -104,7 +104,8 @@ training_curves(curves_frame([lora]), smoothing=0.8)
 #
 # ## Before and after
 #
-# In brackets: the number that the benchmark read behind `####`, or `[invalid]` where there is none.
+# In brackets: the number that the benchmark read behind `####`, or `[invalid]` where there is none; `(nothing)`: the
+# model ended at once.
 
 # %%
 for show in ("fixed", "both-wrong"):
@@ -146,8 +147,8 @@ Markdown(
 
 # %% [markdown]
 # The paper's first finding is that such training improves the task; here it did. Its second is that the gain depends on
-# how well the training data fit the task. The workshop's fit as well as can be: test problems are of the same kinds and
-# from the same generator. How many share a run of words with a training row?
+# how well the training data fit the task. The workshop's (modes replay and quick) fit as well as can be: test problems
+# are of the same kinds and from the same generator. How many share a run of words with a training row?
 
 # %%
 shared = lora.contamination(benchmark)
@@ -160,10 +161,11 @@ Markdown(
 # ## What it cost
 
 # %%
+machine = lora.environment()
+place = machine["accelerator"] or f"{machine['processor']} with {machine['cores']} cores"
 Markdown(
     f"{costs.trainable_parameters:,} trained numbers, {costs.steps} steps, {costs.tokens:,} tokens in "
-    f"{costs.train_seconds / 60:.1f} minutes, {costs.train_peak_bytes / 1e9:.2f} GB at the peak, on "
-    f"{lora.environment()['processor']} with {lora.environment()['cores']} cores."
+    f"{costs.train_seconds / 60:.1f} minutes, {costs.train_peak_bytes / 1e9:.2f} GB at the peak, on {place}."
 )
 
 # %% [markdown]

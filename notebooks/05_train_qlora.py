@@ -115,6 +115,10 @@ peak = None  # your prediction in GB
 # %%
 workshop.compare(peak, costs["qlora"].train_peak_bytes / 1e9, " GB")
 
+# %% [markdown]
+# Beside the scores. LoRA's and QLoRA's peaks are those of training; the untouched model was not trained, so its point
+# is the peak while it was scored, and no measure of what training adds.
+
 # %%
 cost(cost_frame(list(runs.values())), "memory", benchmark)
 
@@ -169,13 +173,14 @@ Markdown(
 # ## At equal batch
 #
 # What a step computes at once, its batch, takes much of the memory. **Predict** what the plan says: how many GB does
-# QLoRA need here in batches of a quarter of the size?
+# QLoRA need in batches of a quarter of the size, of rows of 128 tokens at most?
 
 # %%
 quarter = None  # your prediction in GB
 
 # %%
-batches = [replace(here, batch_size=training.batch_size // part) for part in (4, 2, 1)]
+short = min(here.length, 128)  # of longer rows a micro-batch may hold one alone, whatever the batch
+batches = [replace(here, length=short, batch_size=training.batch_size // part) for part in (4, 2, 1)]
 peaks = [itemized(small, setup).sum() / 1e3 for setup in batches]
 rows = [(setup.batch_size, *peak.map("{:.2f}".format)) for setup, peak in zip(batches, peaks, strict=True)]
 display(workshop.compare(quarter, peaks[0]["qlora"], " GB"))
@@ -325,7 +330,7 @@ low, high, margin = pair.equivalence.low, pair.equivalence.high, pair.equivalenc
 assert (-margin < low and high < margin) == pair.equivalence.equivalent, "the whole 90% interval must lie in the margin"
 Markdown(
     f"**Checkpoint passed**: the 90% interval is {100 * low:+.1f} to {100 * high:+.1f} points, "
-    f"{100 * (high - low):.1f} wide, and the margin's band {200 * margin:.0f}.\n\n> {pair.verdict}"
+    f"about {100 * (high - low):.0f} wide, and the margin's band {200 * margin:.0f}.\n\n> {pair.verdict}"
 )
 
 # %% [markdown]

@@ -82,8 +82,8 @@ print(f"Checkpoint passed: {theirs.verdict}.")
 # %% [markdown]
 # ## By luck
 #
-# Some right answers were guesses, and a guess falls anew whenever anything is trained. Of a score $p$ with a chance of
-# $c$, the share that is known is $q = (p - c) / (1 - c)$, if what is not known is guessed. If all guesses fell anew and
+# Some right answers were guesses, and training can make a guess fall anew. Of a score $p$ with a chance of $c$, the
+# share that is known is $q = (p - c) / (1 - c)$, if what is not known is guessed. If all guesses fell anew and
 # **nothing were forgotten**, of the base's right items there would still be right only
 #
 # $$\frac{q + (1 - q)\,c^2}{q + (1 - q)\,c}.$$
@@ -153,14 +153,17 @@ Markdown(
 # %% [markdown]
 # The eight with the most downward net change, above the floor. "Resolved" is after Holm's correction over the
 # fine-tune's benchmarks ([06](06_compare.ipynb)). The intervals are not corrected: one may leave out 0 where nothing is
-# resolved. And the base has 16 bits, so QLoRA's changes hold what 4 bits cost, too ([02](02_four_bits.ipynb)).
+# resolved. And the base has 16 bits, so QLoRA's changes hold what 4 bits cost, too ([02](02_four_bits.ipynb)). Of
+# several seeds, "still right" and the net change are means; lost and won are the items that are less and more often
+# right than in the base, so their difference is not the net change.
 
 # %%
 rows = [
     {
         "fine-tune": f"{case.method} on {case.training_set}", "benchmark": case.benchmark,
         "still right": "-" if pd.isna(case.kept) else f"{case.kept:.1%} of {case.right:.0f}",
-        "by luck": f"{case.by_luck:.0%}", "lost / won": f"{case.broken:.0f} / {case.fixed:.0f}",
+        "by luck": f"{case.by_luck:.0%}", "seeds": case.seeds,
+        "lost / won": f"{case.broken:.0f} / {case.fixed:.0f}",
         "net change (95%), points": points_between(case.difference, case.low, case.high),
         "": "resolved" if case.resolved else "",
     }

@@ -381,8 +381,10 @@ nothing = "No two runs here have their overlap stored: `slimnb anatomy RUN RUN` 
 Markdown(to_markdown(pd.DataFrame(rows, columns=heads)) if rows else nothing)
 
 # %% [markdown]
-# Two runs of one seed and rank begin with the same $A$: that their input sides agree is no finding. Of two seeds each
-# reads what its own $A$ lets through, which was random at the start: look at the output side first.
+# Two runs of one seed, one rank and the same matrices begin with the same $A$, as LoRA and QLoRA do here: that their
+# input sides agree is no finding. ($A$ is drawn matrix after matrix, so with attention alone it is another from the
+# second layer on.) Of two seeds each reads what its own $A$ lets through, which was random at the start: look at the
+# output side first.
 #
 # A larger rank has room for more directions. How many of them does training use, on the same rows, from one seed, at
 # the same matrices?
@@ -394,7 +396,8 @@ swept = {
     and one.seed == 0
 }  # fmt: skip
 ranks = frame.set_index("run", drop=False).loc[[swept[rank] for rank in sorted(swept)]]
-by_layer(ranks, "effective_rank").update_xaxes(title=f"layer (n = {len(main.matrices)} matrices a run)")
+several = by_layer(ranks, "effective_rank").update_xaxes(title=f"layer (n = {len(main.matrices)} matrices a run)")
+several if len(swept) > 1 else Markdown("Only in mode replay are there several ranks on the same rows.")
 
 # %% [markdown]
 # ## The scale of each

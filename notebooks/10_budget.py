@@ -209,9 +209,10 @@ Markdown(
 )
 
 # %% [markdown]
-# The constants were found with SmolLM2 alone, so the other model tells more of what to expect of yours. And where was
-# it measured? The predictions for other machines are held against published numbers: of trainings with checkpointing,
-# in GiB of $2^{30}$ bytes, and without the CUDA context where the source gives what the allocator held.
+# The constants were found with a tiny model and with SmolLM2, some of them on points of this figure, those that are off
+# by hardly anything. So the other model tells more of what to expect of yours. And where was it measured? The
+# predictions for other machines are held against published numbers: of trainings with checkpointing, in GiB of $2^{30}$
+# bytes, and without the CUDA context where the source gives what the allocator held.
 
 # %%
 measured = json.loads((PROJECT / "data" / "perf" / "memory.json").read_text("utf-8"))

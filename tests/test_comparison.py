@@ -183,6 +183,14 @@ def test_a_busy_machine_makes_costs_incomparable(make_run: MakeRun) -> None:
     assert costs_differ_in(quiet, busy) == ["other programs took 2% and 31% of the machine"]
 
 
+def test_a_run_beside_it_is_no_other_program(make_run: MakeRun) -> None:
+    one, other = make_run("lora"), make_run("qlora")
+    for run in (one, other):
+        run.record.costs.train_contention = 0.51
+        run.write_environment(run.environment() | {"jobs": 2})
+    assert costs_differ_in(one, other) == []
+
+
 def test_a_difference_in_more_than_the_method_weakens_a_comparison(make_run: MakeRun) -> None:
     change = compare(make_run("lora", rank=4), make_run("qlora", rank=8), "workshop_cs")
     assert any("more than the method" in warning and "lora.rank" in warning for warning in change.warnings)

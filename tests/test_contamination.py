@@ -200,11 +200,14 @@ def test_one_sentence_for_people() -> None:
 
     near = [f"And {' '.join(prompt.split()[1:-1])} so." for prompt in asked]
     assert told("a") == "no overlap found between 1,200 items of gsm8k and 1 rows of my.jsonl"
-    assert told("a", near[5]) == "1 of 1,200 items of gsm8k shares 13 words in a row with a row of my.jsonl: 2"
-    assert told(near[5], asked[7], "a", near[9]) == (
-        "3 of 1,200 items of gsm8k share 13 words in a row with a row of my.jsonl (1 word for word): 1, 2, 4"
+    assert (
+        told("a", near[5]) == "1 of 1,200 items of gsm8k shares 13 words in a row with the training set my.jsonl: row 2"
     )
-    assert told(*near[:12]).endswith("my.jsonl: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more")
+    assert told(near[5], asked[7], "a", near[9]) == (
+        "3 of 1,200 items of gsm8k share 13 words in a row with the training set my.jsonl (1 word for word): "
+        "rows 1, 2, 4"
+    )
+    assert told(*near[:12]).endswith("my.jsonl: rows 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more")
 
 
 def test_imports_no_torch() -> None:

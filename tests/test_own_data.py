@@ -150,7 +150,7 @@ def talk(*turns: tuple[Any, Any]) -> str:
             "half a character",
         ),
         ("own.jsonl", '{"prompt": "Q", "completion": "A"}\n\n"text"', 3, "not a str"),
-        ("own.jsonl", '{"prompt": "Q",\n"completion": "A"}', 1, "not valid JSON"),
+        ("own.jsonl", '{"prompt": "Q",\n"completion": "A"}', 1, ", column 16)"),
         ("own.jsonl", talk(("user", "Hi"), ("human", "Hi")), 1, "'human'"),
         ("own.jsonl", talk(("user", "Hi")), 1, "messages: two or more"),
         ("own.jsonl", '{"messages": []}', 1, "messages: two or more"),

@@ -102,7 +102,8 @@ def _retained(frame: pd.DataFrame) -> None:
             "fine-tune": names[row.run], "benchmark": row.benchmark, "net change (points)": change_cell(row),
             "still right (%)": "none to lose" if pd.isna(row.kept) else
             f"{100 * row.kept:.1f} ({100 * row.kept_low:.1f} to {100 * row.kept_high:.1f})",
-            "by luck alone (%)": f"{100 * row.by_luck:.1f}", "lost": int(row.broken), "won": int(row.fixed),
+            "by luck alone (%)": "-" if pd.isna(row.by_luck) else f"{100 * row.by_luck:.1f}",
+            "lost": int(row.broken), "won": int(row.fixed),
             "right in base": int(row.right), "run": row.run,
         }
         for row in rows_of(elsewhere)

@@ -98,6 +98,7 @@ for method, run in runs.items():
 Markdown(to_markdown(pd.DataFrame(rows, columns=["run", "strict-match", "flexible-extract", "own", "of"])))
 
 # %% [markdown]
-# It moves the score of the untouched model, whose form varies, and not that of the trained one, which learned the form.
-# Whoever may choose among readings after the scores are known can make the gain of training larger or smaller at will.
-# So name the reading first, and report the others beside it.
+# The reading moves the score of the untouched model, whose form varies: strictly none is right, and some are by either
+# of the others. It does not move that of the trained one, which learned the form. Whoever may choose among readings
+# after the scores are known can make the gain of training larger or smaller at will. So name the reading first, and
+# report the others beside it.

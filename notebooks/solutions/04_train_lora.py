@@ -51,8 +51,8 @@ apart = [name for name in right["base"].index if name not in shared]
 left = slimnb.paired_difference(right["base"][apart].to_numpy(), right["lora"][apart].to_numpy())
 Markdown(
     f"On the {left.n} other items the change is {100 * left.difference:+.1f} points (95% interval "
-    f"{100 * left.low:+.1f} to {100 * left.high:+.1f}). They are of the same kinds, all the same: the gain is on known "
-    "kinds of problems."
+    f"{100 * left.low:+.1f} to {100 * left.high:+.1f}). They are of the same kinds as the training rows, all the same: "
+    "the gain is on known kinds of problems."
 )
 
 # %% [markdown]
@@ -61,9 +61,11 @@ Markdown(
 # In a terminal, each a few minutes on two cores:
 #
 #     options="--model smollm2-135m --method lora --train-on workshop_math --benchmarks workshop_math"
-#     .venv/bin/slimnb run $options --epochs 1.5 --rank 1
-#     .venv/bin/slimnb run $options --steps 150 --train-limit 100
+#     options="$options --limits workshop_math=120"
+#     .venv/bin/slimnb run $options --epochs 0.7 --rank 1
+#     .venv/bin/slimnb run $options --steps 70 --train-limit 100
 #
-# One and a half epochs of all 800 rows are 150 steps as well, so that only the variety of the rows differs. Then
-# `slimnb compare` each with the run of this notebook. One seed each resolves large differences only: repeat with
-# `--seed 1` and `--seed 2` before you believe a small one.
+# 0.7 epochs of all 800 rows are 70 steps as well, so that only the variety of the rows differs. Then `slimnb compare`
+# each with the LoRA run of mode replay or quick, scored on the same 120 problems: the larger loss, if the two differ by
+# more than so many items resolve, is the answer. One seed each resolves large differences only: repeat with `--seed 1`
+# and `--seed 2` before you believe a small one.

@@ -68,11 +68,12 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=["method", "tokens", "tokens, wi
 #
 # In a terminal, each a few minutes on two cores:
 #
-#     options="--model smollm2-135m --method qlora --train-on workshop_math --epochs 1.5 --benchmarks workshop_math"
+#     options="--model smollm2-135m --method qlora --train-on workshop_math --epochs 0.7 --benchmarks workshop_math"
+#     options="$options --limits workshop_math=120"
 #     .venv/bin/slimnb run $options --four-bit-kind fp4
 #     .venv/bin/slimnb run $options --no-double-quantization
 #
-# `slimnb compare` each with the QLoRA run of this notebook. By 02, FP4 has the larger error in the weights; scales in
-# float32 have a smaller one, for the bits that 02 counted. Whether an answer changes is another matter: the column
-# `resolvable` of `slimnb compare` says from which difference on so many items show it in four cases of five. If the
-# difference is not resolved, say so, and add seeds and items before you say more.
+# `slimnb compare` each with the QLoRA run of mode replay or quick, scored on the same 120 problems. By 02, FP4 has the
+# larger error in the weights; scales in float32 have a smaller one, for the bits that 02 counted. Whether an answer
+# changes is another matter: the column `resolvable` of `slimnb compare` says from which difference on so many items
+# show it in four cases of five. If the difference is not resolved, say so, and add seeds and items before you say more.

@@ -73,7 +73,10 @@ for case in cases.itertuples():
     left = f"{(new - chance) / (old - chance):.2f}" if abs(old - chance) > 1e-9 else "-"
     name = f"{case.method} on {case.training_set}" + (f", {case.variant}" if case.variant else "")
     rows.append((name, case.benchmark, over, left, case.broken, "yes" if case.resolved else ""))
-table = pd.DataFrame(rows, columns=["fine-tune", "benchmark", "new / old", "left above chance", "lost", "net resolved"])
+table = pd.DataFrame(
+    rows,
+    columns=["fine-tune", "benchmark", "new / old", "left above chance", "lost (less often right)", "net resolved"],
+)
 shown = table.iloc[cases["difference"].abs().to_numpy().argsort()[::-1][:10]]
 Markdown(to_markdown(shown))
 

@@ -80,9 +80,11 @@ class Comparison:
     paired: PairedDifference
     equivalence: Equivalence
     smallest: float | None
-    """The smallest difference that so many items would show with 80% power at the discordance seen."""
+    """The smallest difference that McNemar's test on so many independent items finds with 80% power at the discordance
+    seen; items of a few subjects show it more seldom."""
     adjusted_p: float
-    """McNemar's p-value after Holm's correction over the benchmarks compared together."""
+    """The paired test's p-value (slimnb.stats: McNemar's, of several seeds the sign-flip test's, over subjects at least
+    the clustered one) after Holm's correction over the benchmarks compared together."""
     warnings: tuple[str, ...]
 
     @property
@@ -104,7 +106,7 @@ class Comparison:
         if self.equivalence.equivalent:
             return f"{said}; equally good within {100 * self.equivalence.margin:g} points"
         if self.smallest is not None:
-            said += f"; so many items show a difference of {100 * self.smallest:.1f} points in 4 cases of 5"
+            said += f"; so many independent items show a difference of {100 * self.smallest:.1f} points in 4 cases of 5"
         return said
 
 

@@ -215,7 +215,7 @@ def _choices(item: ChoiceItem | OpenItem | None, rows: list[Any]) -> list[dict[s
 
 def _answer(item: ChoiceItem | OpenItem | None, row: Any) -> str:
     if "text" in row:
-        return f"{row['text'].strip()} [{row['prediction']}]"
+        return f"{row['text'].strip() or '(nothing)'} [{str(row['prediction']).strip('[]')}]"
     return _in_words(item, row["prediction"])
 
 

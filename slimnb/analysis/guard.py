@@ -114,10 +114,16 @@ def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
     jobs = [machine.get("jobs", 1) for machine in machines]  # earlier runs were alone, and did not say so
     if jobs[0] != jobs[1]:
         found.append(f"{jobs[0]} and {jobs[1]} runs at once on the machine")
-    shares = [run.record.costs.train_contention or 0.0 for run in (first, second)]
+    shares = [contention(run) for run in (first, second)]
     if max(shares) >= NOTICED:
         found.append(f"other programs took {shares[0]:.0%} and {shares[1]:.0%} of the machine")
     return found
+
+
+def contention(run: RunFolder) -> float:
+    """Other programs' share of the machine while a run trained; 0 where not known, or where it was shared with other
+    runs of its study: what those took cannot be told from the rest."""
+    return 0.0 if (run.environment().get("jobs") or 1) > 1 else run.record.costs.train_contention or 0.0
 
 
 def config_difference(first: RunFolder, second: RunFolder) -> dict[str, tuple[Any, Any]]:

@@ -5,8 +5,8 @@ one number, the share of the base's right items that are still right. Neither of
 score over the old one hides what was lost behind what was won. The share of the score above chance that is left divides
 by nearly nothing where the base is near chance, which is where a small model often is.
 
-The share that is still right has a fault of its own: some right answers of multiple choice were guesses, and guesses
-fall anew whenever anything is trained. So beside it stands what it would be if every guess fell anew and nothing that
+The share that is still right has a fault of its own: some right answers of multiple choice were guesses, and training
+can make a guess fall anew. So beside it stands what it would be if every guess fell anew and nothing that
 was known were lost, and the net change, which guesses do not move on average. Only the net change says "lost".
 """
 
@@ -38,8 +38,9 @@ class Retention:
     high: float | None
     """95% interval of `kept` for other items: Wilson's, or as `paired_over_seeds` gives it for several seeds or
     subjects."""
-    by_luck: float
-    """What `kept` would be if the base's guesses all fell anew and nothing that it knew were lost."""
+    by_luck: float | None
+    """What `kept` would be if the base's guesses all fell anew and nothing that it knew were lost; None where the base
+    has none right."""
     at_chance: bool
     """The base's score is not told from guessing: its 95% interval holds chance, so there is nothing to lose."""
 
@@ -53,6 +54,7 @@ class Retention:
         said = (
             f"{what}: {100 * self.kept:.1f}% (95% {100 * self.low:.1f} to {100 * self.high:.1f}) of the base's "
             f"{self.right} right items are still right; {paired.broken} lost, {paired.fixed} won of {paired.n}"
+            + (" (less and more often right over the seeds)" if len(change.second.runs) > 1 else "")
         )
         if change.resolved:
             return f"{said}; a net {'loss' if paired.difference < 0 else 'gain'} is resolved"
@@ -108,9 +110,9 @@ def _kept(now: np.ndarray, subjects: np.ndarray | None) -> tuple[float, float, f
     return kept, max(0.0, 1 + lost.low), min(1.0, 1 + lost.high)
 
 
-def _by_luck(result: BenchmarkResult) -> float:
+def _by_luck(result: BenchmarkResult) -> float | None:
     """Of a score p with chance c, (p - c) / (1 - c) is known and c of the rest is guessed right, then and anew."""
     chance = result.chance or 0.0
     known = max(0.0, (result.score.value - chance) / (1 - chance))
     guessed = (1 - known) * chance
-    return (known + guessed * chance) / (known + guessed) if known + guessed else 1.0
+    return (known + guessed * chance) / (known + guessed) if result.score.k else None

@@ -166,7 +166,7 @@ def overlap_finding(one: Anatomy, other: Anatomy, overlap: Overlap) -> Finding:
             f"{first[0]} of the first direction on the output side and {first[1]} on the input side, {last[0]} and "
             f"{last[1]} of the first {sizes[-1]}, where chance gives {chance[0]:.2g} and {chance[1]:.2g}"
         )
-        if (one.seed, one.rank, one.init) == (other.seed, other.rank, other.init) and one.rank is not None:
+        if one.rank is not None and began_alike(one, other):
             shown += "; both began with the same A (one seed, one rank), so the input side is shared from the start"
     return Finding(
         f"Overlap of {one.run} and {other.run}",
@@ -175,6 +175,14 @@ def overlap_finding(one: Anatomy, other: Anatomy, overlap: Overlap) -> Finding:
         "arXiv 2106.09685, section 7.2",
         shown,
     )
+
+
+def began_alike(one: Anatomy, other: Anatomy) -> bool:
+    """Whether both adapters began with the same A: drawn from one seed, matrix after matrix of the same ones."""
+    first, second = (
+        (found.seed, found.rank, found.init, [matrix.name for matrix in found.matrices]) for found in (one, other)
+    )
+    return first == second
 
 
 def _rank(anatomy: Anatomy) -> Finding:

@@ -94,7 +94,7 @@ def energy_rank(s: Tensor, share: float = 0.9) -> int | None:
 def amplification(weight: Tensor, update: Svd, rank: int) -> float | None:
     """||dW||_F / ||U^T W V||_F, U and V the first r directions of dW: how far training turned up what W holds of them.
 
-    arXiv 2106.09685, section 7.3 (U there is V^T here), where W_q of GPT-3 is amplified 21.5 times at r = 4 and twice
+    arXiv 2106.09685, section 7.3 (V there is V^T here), where W_q of GPT-3 is amplified 21.5 times at r = 4 and twice
     at r = 64: the update strengthens what the model had, but did not emphasize. Of an update with more than r
     directions, as full fine-tuning's, dW is cut to the first r, so that both norms are of the same directions.
 

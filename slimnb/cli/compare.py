@@ -64,8 +64,9 @@ def compare(
             for table in comparison_tables(done):
                 print_table(table)
             print(
-                "p: McNemar's exact test, Holm-corrected over the benchmarks of a pair. resolvable: the change, in "
-                "points, that so many items show in 4 cases of 5.\n"
+                "p: McNemar's exact test (of several seeds the sign-flip test, over subjects at least the clustered "
+                "one), Holm-corrected over the benchmarks of a pair. resolvable: the change, in points, that so many "
+                "independent items show in 4 cases of 5.\n"
             )
             for one in done:
                 print(one.verdict)

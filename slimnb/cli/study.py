@@ -187,6 +187,7 @@ def study_status(file: Path, runs: RunsDir = RUNS) -> None:
 def _print_study(runs: "list[RunFolder]", name: str) -> None:
     """The table, and below it what the training sets have in common with the benchmarks."""
     from slimnb.analysis.comparison import overlap_notes
+    from slimnb.analysis.guard import contention
     from slimnb.analysis.tables import study_table
     from slimnb.machine.contention import NOTICED
 
@@ -194,7 +195,7 @@ def _print_study(runs: "list[RunFolder]", name: str) -> None:
         print_table(study_table([run for run in runs if run.config.model == model], f"Study {name}: {model}"))
     if (jobs := max(run.environment().get("jobs") or 1 for run in runs)) > 1:
         print(f"Up to {jobs} runs shared the machine: seconds are not those of a run alone.")
-    if (share := max(run.record.costs.train_contention or 0 for run in runs)) >= NOTICED:
+    if (share := max(map(contention, runs))) >= NOTICED:
         print(f"Other programs took up to {share:.0%} of the machine: seconds are not those of a quiet one.")
     for note in dict.fromkeys(note for run in runs for note in overlap_notes(run, list(run.record.scores))):
         print(f"Overlap: {note}")

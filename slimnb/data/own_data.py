@@ -19,7 +19,7 @@ from pydantic import field_validator, model_validator
 
 from slimnb.data.rows import LONGEST_LINE, InstructionRow, Row, Text, open_text, read_lines
 from slimnb.errors import SlimnbError
-from slimnb.io.documents import parse_json, validated
+from slimnb.io.documents import parse_json_line, validated
 
 LOOKED_AT = 1000
 """Rows of JSON Lines that tell which columns there are."""
@@ -227,7 +227,7 @@ def _filled(path: Path) -> Iterator[tuple[int, str]]:
 
 def _parsed(text: str) -> Any:
     try:
-        return parse_json(text)
+        return parse_json_line(text)
     except (ValueError, RecursionError) as error:
         return SlimnbError(f"not valid JSON ({error})")
 

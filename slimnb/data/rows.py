@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from slimnb.errors import SlimnbError
-from slimnb.io.documents import Whole, parse_json, regular_file, validated
+from slimnb.io.documents import Whole, parse_json_line, regular_file, validated
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -148,7 +148,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         for number, line in enumerate(read_lines(path, stream), start=1):
             if line.strip():
                 try:
-                    fields = parse_json(line)
+                    fields = parse_json_line(line)
                 except (ValueError, RecursionError) as error:
                     raise SlimnbError(f"{path}:{number}: not valid JSON ({error})") from error
                 yield f"{path}:{number}", fields

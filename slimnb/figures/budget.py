@@ -45,9 +45,8 @@ def memory_items(frame: pd.DataFrame, memory: int | None = None) -> go.Figure:
         )  # fmt: skip
     for setup, rows in grouped("setup", frame).items():
         most = max(rows, key=lambda row: row.bytes)
-        said.append(
-            f"{setup} {sum(row.bytes for row in rows) / 1e9:.2f} GB, most of it {most.item} ({most.bytes / 1e9:.2f})"
-        )
+        peak = sum(row.bytes for row in rows) / 1e9
+        said.append(f"{setup} {peak:.2f} GB, the largest item {most.item} ({most.bytes / 1e9:.2f})")
     if memory and rows_of(frame):
         figure.add_scatter(
             name=f"{memory / 1e9:g} GB", mode="lines", x=[memory / 1e9] * 2, y=[-0.5, len(setups) - 0.5],

@@ -86,7 +86,7 @@ def predicted_memory(frame: pd.DataFrame) -> go.Figure:
     if len(frame):
         errors = (frame["predicted_bytes"] / frame["measured_bytes"] - 1).abs()
         worst = errors.idxmax()
-        said = [f"{len(frame)} trainings, median error {errors.median():.1%}, worst {errors.max():.1%} "
+        said = [f"{len(frame)} runs, median error {errors.median():.1%}, worst {errors.max():.1%} "
                 f"({frame.loc[worst, 'model']}, {METHOD_STYLE[str(frame.loc[worst, 'method'])].name})"]  # fmt: skip
         most = frame[["predicted_bytes", "measured_bytes"]].max(axis=None) / 1e9
         figure.add_scatter(

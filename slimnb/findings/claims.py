@@ -49,12 +49,12 @@ class Claim:
     @property
     def verdict(self) -> str:
         """The cases' verdict where they are of one mind, else how many of each."""
-        counts = Counter(case.verdict for case in self.cases if case.verdict != "not measured")
+        counts = Counter(case.verdict for case in self.cases)
         if len(counts) < 2:
             return next(iter(counts), "not measured")
         if self.one_is_enough:
             return "agree" if counts["agree"] else "not resolved"
-        total, kinds = sum(counts.values()), ("agree", "disagree", "not resolved")
+        total, kinds = len(self.cases), ("agree", "disagree", "not resolved", "not measured")
         return ", ".join(f"{kind} {counts[kind]}" for kind in kinds if counts[kind]) + f" of {total}"
 
 
@@ -85,9 +85,10 @@ def claims(study: Study) -> list[Claim]:
         ),
         Claim(
             "The cost is low",
-            "Against full fine-tuning on the same training set, means over the seeds, on one machine. agree: less time "
-            f"or less peak memory, and not more of the other; times within {SAME_TIME:.0%} count as the same. "
-            "disagree: the other way round.",
+            "Against full fine-tuning on the same training set: seconds a label token and the peak memory of training, "
+            "means over the seeds, on one machine; of so few runs there is no interval. agree: less time or less "
+            f"memory, and not more of the other; times within {SAME_TIME:.0%} count as the same. disagree: the other "
+            "way round.",
             tuple(_costs(study)),
         ),
         Claim(
@@ -95,7 +96,9 @@ def claims(study: Study) -> list[Claim]:
             "With the seeds that both have, all training sets together and as many seeds of each, averaged within an "
             f"item. agree: two one-sided tests at 5% show that they differ by less than {within}. disagree: QLoRA is "
             "worse, resolved after Holm's correction over the benchmarks. not resolved: neither, most often for want "
-            "of items.",
+            "of items. The 90% interval is the tests', "
+            "of one seed Tango's score interval with its continuity correction (over subjects the clustered one, where "
+            "wider), of several a bootstrap's: it can be wider than the 95% interval beside it.",
             *_as_good(study),
         ),
         Claim(
@@ -156,25 +159,29 @@ def _costs(study: Study) -> Iterator[Case]:
         full = study.on("full", tuned.data)
         if full is None:
             continue
-        what = f"{tuned.name} against {full.name}"
-        differing = [costs_differ_in(full.runs[0], run) for run in tuned.runs]
-        alike = [run for run, reasons in zip(tuned.runs, differing, strict=True) if not reasons]
+        differing: dict[str, list[RunFolder]] = {}
+        for run in tuned.runs:
+            differing.setdefault(join(costs_differ_in(run, full.runs[0])), []).append(run)
+        alike = differing.pop("", [])
+        what = f"{tuned.name} ({seeds(alike or tuned.runs)}) against full ({seeds(full.runs)})"
         if not alike:
-            yield Case("not measured", f"{what}: costs do not compare ({join(differing[0])})")
+            reasons = [f"{seeds(runs)}: {why}" if len(differing) > 1 else why for why, runs in differing.items()]
+            yield Case("not measured", f"{what}: costs do not compare ({'; '.join(reasons)})")
             continue
-        what += f" ({seeds(alike)})" if len(alike) < len(tuned.runs) else ""
         time = [mean_cost(runs, lambda run: run.record.costs.train_seconds) for runs in (full.runs, alike)]
+        labels = [mean_cost(runs, lambda run: run.record.costs.label_tokens) for runs in (full.runs, alike)]
         memory = [mean_cost(runs, lambda run: run.record.costs.train_peak_bytes) for runs in (full.runs, alike)]
-        (slow, quick), (large, small) = time, memory
-        if slow is None or quick is None or large is None or small is None:
-            yield Case("not measured", f"{what}: time or memory was not recorded")
+        (slow, quick), (many, few), (large, small) = time, labels, memory
+        if not slow or quick is None or not many or not few or not large or small is None:
+            yield Case("not measured", f"{what}: time, label tokens or memory were not recorded")
             continue
-        changes = (quick / slow - 1 if abs(quick / slow - 1) > SAME_TIME else 0.0, small / large - 1)
+        faster = (quick / few) / (slow / many) - 1
+        changes = (faster if abs(faster) > SAME_TIME else 0.0, small / large - 1)
         verdict: Verdict = "agree" if min(changes) < 0 >= max(changes) else "not resolved"
         verdict = "disagree" if min(changes) >= 0 < max(changes) else verdict
         yield Case(
             verdict,
-            f"{what}: {duration(quick)} against {duration(slow)} ({points(quick / slow - 1)}%), peak memory "
+            f"{what}: {duration(quick)} against {duration(slow)} ({points(faster)}% a label token), peak memory "
             f"{gigabytes(round(small))} against {gigabytes(round(large))} ({points(small / large - 1)}%)",
         )
 
@@ -204,7 +211,9 @@ def _as_good(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     if len(matched) < 2:
         return tuple(details), ()
     together = _pairs(study, [lora for lora, _ in matched], [qlora for _, qlora in matched])
-    return tuple(_evenness(pair, f"{len(matched)} training sets") for pair in together), tuple(details)
+    of_each = seeds(matched[0][0].runs[: min(len(lora.runs) for lora, _ in matched)])
+    what = f"{len(matched)} training sets ({of_each} of each)"
+    return tuple(_evenness(pair, what) for pair in together), tuple(details)
 
 
 def _evenness(pair: Comparison, what: str) -> Case:
@@ -232,8 +241,13 @@ def _alignment_matters(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]
 def _nearer(study: Study, found: list[tuple[list[FineTune], list[FineTune], Comparison]]) -> Iterator[Case]:
     for (made, others, pair), p in zip(found, holm([pair.paired.p_value for *_, pair in found]), strict=True):
         floor, gold = at_floor(study, pair.benchmark), gold_of(_evenly(others), _evenly(made), pair.benchmark)
+        theirs = _evenly(others)[: len(_evenly(others)) // len(others)]
         against = others[0].training_set if len(others) == 1 else f"{len(others)} other sets"
-        said = f"{pair.benchmark}: {made[0].name} against {against}, {change(pair.paired)} points"
+        each = "" if len(others) == 1 else " of each"
+        said = (
+            f"{pair.benchmark}: {made[0].name} ({seeds(made[0].runs)}) against {against} ({seeds(theirs)}{each}), "
+            f"{change(pair.paired)} points"
+        )
         yield _better(said, pair, p < ALPHA, gold, floor)
 
 

@@ -31,18 +31,20 @@ def foretold(study: Study) -> Claim:
     """The project's own question, as a claim."""
     return Claim(
         "Alignment foretells the gain, before anything is trained (this project's own question)",
-        f"agree: a predictor's rank correlation with LoRA's gains is at least {AIM} and its interval above 0. "
-        f"disagree: the intervals of all lie below {AIM}. The best of several predictors flatters itself.",
+        f"agree: a predictor's rank correlation with LoRA's gains is at least {AIM}, its interval above 0, and the "
+        "gains are measured well enough to be foretold so well: measured again on other items they would correlate "
+        f"with themselves at {AIM} or more. disagree: the intervals of all lie below {AIM}.",
         tuple(
-            Case(_foretells(found), _said(found, unit, best_possible))
+            Case(_foretells(found, best_possible), _said(found, unit, best_possible))
             for found, unit, best_possible, _ in _judgements(study)
         ),
     )
 
 
-def _foretells(found: list[Judgement]) -> Verdict:
+def _foretells(found: list[Judgement], best_possible: float | None) -> Verdict:
     measured = [one for one in found if one.predictor not in TRIVIAL]
-    if any((one.correlation or 0) >= AIM and (one.low or 0) > 0 for one in measured):
+    reached = any((one.correlation or 0) >= AIM and (one.low or 0) > 0 for one in measured)
+    if reached and (best_possible is None or best_possible >= AIM):
         return "agree"
     known = [one.high for one in measured if one.high is not None]
     return "disagree" if known and max(known) < AIM else "not resolved"
@@ -117,11 +119,14 @@ def _said(found: list[Judgement], unit: str, best_possible: float | None) -> str
     best = max(measured, key=measured.__getitem__)
     reached = [name for name, value in measured.items() if value >= AIM]
     said = (
-        f"A correlation of {AIM} with the gain in {unit} is reached by {join(map(code, reached))}."
+        f"A correlation of {AIM} with the gain in {unit} is reached by {join(map(code, reached))}"
         if reached
-        else f"No predictor reaches a correlation of {AIM} with the gain in {unit}; the best of {len(measured)} is "
-        f"{code(best)} with {measured[best]:+.2f}, and the best of several flatters itself."
+        else f"No predictor reaches a correlation of {AIM} with the gain in {unit}"
     )
+    said += f"; the best of {len(measured)} is {code(best)} with {measured[best]:+.2f}, and the best of several "
+    said += "flatters itself."
+    if best_possible is not None and measured[best] > best_possible:
+        limit += f" {code(best)} is above that, so part of its correlation is luck."
     if (trivial := known.get(SAME_NAME)) is not None:
         better = [name for name, value in measured.items() if value > trivial]
         said += f" Higher than the name alone ({trivial:+.2f}): {join(map(code, better)) or 'none'}."
@@ -132,10 +137,10 @@ def _said(found: list[Judgement], unit: str, best_possible: float | None) -> str
 def _looked_at(alignment: Alignment) -> str:
     rows = sorted({one.rows for one in (*alignment.training_sets.values(), *alignment.benchmarks.values())})
     asked = join([f"{name} behind {one.shots}" for name, one in alignment.benchmarks.items() if one.shots])
-    shots = f"a rehearsal asks {asked} worked examples" if asked else "without worked examples"
+    shots = f". A rehearsal asks {asked} worked examples" if asked else ", without worked examples"
     return (
         f"Computed before any training, of {join([str(count) for count in rows], 'or')} rows of each training set and "
-        f"items of each benchmark, drawn with seed {alignment.seed}, {shots}. Higher is nearer, each on a scale "
+        f"items of each benchmark, drawn with seed {alignment.seed}{shots}. Higher is nearer, each on a scale "
         "of its own. The predictors see questions and right answers of the sample, scored items among them: this "
         "foretells a gain, and is no way to choose a training set whose score is then believed."
     )

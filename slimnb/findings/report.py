@@ -48,8 +48,9 @@ def _opening(study: Study) -> Iterator[str]:
     yield "# Findings"
     yield (
         f"What the runs of the study {code(study.name)} say of the claims in \"Slimming Down LLMs Without Losing Their "
-        "Minds\" (arXiv 2506.10885). `slimnb report` writes this page from the run folders alone; no number in it is "
-        "written by hand. Intervals are 95%: Wilson's for a score, paired on the same items for a change."
+        "Minds\" (arXiv 2506.10885). `slimnb report` writes this page from the study's directory alone; no measured "
+        "number in it is written by hand. Intervals are 95%: Wilson's for a score, paired on the same items for a "
+        "change."
     )  # fmt: skip
     yield from what_was_run(study)
     if study.missing:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from slimnb.analysis.exports import to_markdown
 from slimnb.analysis.fine_tunes import FineTune
+from slimnb.analysis.guard import contention
 from slimnb.analysis.retention import retained
 from slimnb.analysis.tables import interval
 from slimnb.anatomy import findings as mechanisms
@@ -130,7 +131,7 @@ def _generated(study: Study) -> list[str]:
 def retention(study: Study) -> Iterator[str]:
     yield (
         "Of the base's right items on benchmarks that the training set was not made for: how many are still right, "
-        "with a 95% interval. Some right answers are guesses, and guesses fall anew whenever anything is trained: `by "
+        "with a 95% interval. Some right answers are guesses, and training can make a guess fall anew: `by "
         "luck` is what would be kept if all of them did and nothing known were lost. So only the net change says "
         "*lost*; **bold** where it is resolved."
     )
@@ -146,8 +147,8 @@ def retention(study: Study) -> Iterator[str]:
             rows.append(
                 {
                     "fine-tune": tuned.name, "benchmark": name, "base right": f"{one.right}/{found.paired.n}",
-                    "still right": kept, "by luck": f"{one.by_luck:.0%}",
-                    "lost / won": f"{found.paired.broken} / {found.paired.fixed}",
+                    "still right": kept, "by luck": "-" if one.by_luck is None else f"{one.by_luck:.0%}",
+                    "seeds": str(len(tuned.runs)), "lost / won": f"{found.paired.broken} / {found.paired.fixed}",
                     "net change, points": f"**{net}**" if found.resolved else net,
                     "": "base not told from guessing" if one.at_chance else "",
                 }
@@ -158,7 +159,8 @@ def retention(study: Study) -> Iterator[str]:
     losses, wins, guessed = (sum(kind) for kind in zip(*counted, strict=True))
     yield (
         f"Of {len(rows)} cases a net loss is resolved in {losses} and a net gain in {wins}; in {guessed} the base was "
-        "not told from guessing. Of several seeds an item counts as lost where fewer than the base have it right."
+        "not told from guessing. Of several seeds *still right* and the net change are means; lost and won are the "
+        "items that are less and more often right than in the base, so their difference is not the net change."
     )
     yield table(rows)
 
@@ -190,12 +192,14 @@ def costs(study: Study) -> Iterator[str]:
     several = len(machines) > 1
     listed = [f"{letter}: {machine}" if several else machine for machine, letter in machines.items()]
     yield f"Means over the seeds. Machine{'s' if several else ''}: {'; '.join(listed)}."
-    shares = [run.record.costs.train_contention or 0.0 for run in study.runs]
-    if shares and max(shares) >= NOTICED:
+    share = max(map(contention, study.runs), default=0.0)
+    if share >= NOTICED:
         yield (
-            f"Other programs took up to {max(shares):.0%} of the machine while a run trained: its time is longer than "
-            "alone by about as much."
+            f"Other programs took up to {share:.0%} of the machine while a run trained alone: its time may be longer "
+            f"by {share / (1 - share):.0%}."
         )
+    if any((run.environment().get("jobs") or 1) > 1 for run in study.runs):
+        yield "Runs at once slow each other down: their seconds are not those of a run alone."
     rows = []
     for one in study.fine_tunes:
         by_machine = {machine: [run for run in one.runs if ran_on[run.path] == machine] for machine in machines}
@@ -213,7 +217,7 @@ def _spent(runs: Sequence[RunFolder]) -> dict[str, str]:
     total = mean_cost(runs, lambda run: run.record.costs.total_parameters)
     return {
         "training": duration(mean_cost(runs, lambda run: run.record.costs.train_seconds)),
-        "peak memory": gigabytes(None if memory is None else round(memory)),
+        "peak memory in training": gigabytes(None if memory is None else round(memory)),
         "weights in memory": gigabytes(None if weights is None else round(weights)),
         "trained": "-" if not trained or not total else f"{trained / 1e6:.1f}M ({trained / total:.1%})",
         "label tokens": _count(mean_cost(runs, lambda run: run.record.costs.label_tokens)),
@@ -244,12 +248,17 @@ def what_training_did(study: Study) -> Iterator[str]:
                 for said in mechanisms(anatomy)}  # fmt: skip
     yield "What the literature expects:"
     yield bullets(list(expected.values()))
-    yield "What is seen, median (range) over the matrices of one seed:"
+    yield (
+        "What is seen, median (range) over the matrices of one seed. Intruders: of the leading left singular vectors "
+        "of W + dW, those with no cosine of 0.5 or more with one of W."
+    )
     rows = []
     for name, (run, anatomy) in known.items():
         row = {"fine-tune": f"{name} ({seeds([run])})"}
         for what, quantity in QUANTITIES.items():
             row[what] = str(Spread.of(map(quantity, anatomy.matrices)) or "-")
+        row["scale"] = "-" if anatomy.scale is None else f"{anatomy.scale:g}"
+        row["NF4 error over W"] = str(Spread.of(matrix.quantization.get("nf4") for matrix in anatomy.matrices) or "-")
         row["NF4 error over dW"] = str(Spread.of(matrix.error_over_update() for matrix in anatomy.matrices) or "-")
         rows.append(row)
     yield table(rows)

@@ -111,6 +111,14 @@ def parse_json(text: str) -> Any:
     return found
 
 
+def parse_json_line(text: str) -> Any:
+    """As parse_json, of one line of a file: an error names the column alone, for its reader knows the line."""
+    try:
+        return parse_json(text.rstrip("\r\n"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg}, column {error.colno}") from error
+
+
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):

@@ -32,7 +32,8 @@ def examine(data: Path | None) -> Iterator[Finding]:
     yield Finding("versions", ", ".join(f"{name} {found or 'missing'}" for name, found in versions().items()))
     yield from _device()
     free = psutil.virtual_memory().available
-    yield Finding("memory", f"{gigabytes(free)} free, the demo needs {gigabytes(DEMO_MEMORY)}", free >= DEMO_MEMORY)
+    advice = "" if free >= DEMO_MEMORY else ": close other programs"
+    yield Finding("memory", f"{gigabytes(free)} free, the demo needs {gigabytes(DEMO_MEMORY)}{advice}", not advice)
     yield _model()
     yield _quantization()
     for data_set in DATA_SETS.values():

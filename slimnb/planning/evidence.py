@@ -100,7 +100,7 @@ class Expectation:
 
     benchmark: str
     kind: str
-    """same: a run was trained on these very rows; others: runs trained on other rows; none: nothing is known."""
+    """same: a run was trained on this set; others: runs trained on other sets; none: nothing is known."""
     low: float | None
     high: float | None
     """Of 95% intervals: the same run's, or from the lowest to the highest of others'."""
@@ -134,7 +134,9 @@ def expect(rows: list[Row], train_on: str, benchmark: str, nearness: Mapping[str
     ids = tuple(row["run"] for row in chosen)
     low, high = min(row["low"] for row in chosen), max(row["high"] for row in chosen)
     if same:
-        return Expectation(benchmark, "same", low, high, ids, f"{told}: {', '.join(ids)}, trained on these very rows")
+        return Expectation(
+            benchmark, "same", low, high, ids, f"{told}: {', '.join(ids)}, trained on this set, all or part of it"
+        )
     own = _near(nearness.get(train_on)) or ", whose nearness is not known"
     return Expectation(benchmark, "others", low, high, ids, f"{told}; none after {train_on}{own}")
 

@@ -31,8 +31,8 @@ GAPS: dict[Method, float] = {"base": 0.0, "lora": 0.65, "qlora": 0.83, "full": 0
 """On a CPU, bytes lost for each byte of activations that a micro-batch makes, kept or, with checkpointing, made again.
 PyTorch takes tensors and small objects, such as the nodes of autograd's graph, from the C library's one heap, and a
 small object in the hole that a tensor has left makes it too small for the next tensor of that size: the same requests
-without the small ones, played back, leave almost no gaps. Measured on smollm2-135m without checkpointing
-(tests/perf/memory.py); the other cells there, also of a second architecture, show how far it holds."""
+without the small ones, played back, leave almost no gaps. Measured on smollm2-135m, 8 rows of 128, without
+checkpointing (tests/perf/memory.py); the other cells there, also of a second architecture, show how far it holds."""
 SMALL = 4096
 """Elements below which bitsandbytes' 8-bit optimizers keep a tensor's state in float32 (`min_8bit_size`)."""
 UNITS = {"mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}

@@ -122,4 +122,5 @@ def explain(contamination: Contamination, benchmark: str, training_set: str) -> 
     rows = sorted({pair.example + 1 for pair in found.pairs})[:10]
     more = f" and {found.examples_found - len(rows):,} more" if found.examples_found > len(rows) else ""
     share = f"{found.items_13gram:,} of {items} {'share' if found.items_13gram > 1 else 'shares'}"
-    return f"{share} {LONGEST} words in a row with a row of {training_set}{exact}: {', '.join(map(str, rows))}{more}"
+    where = f"row{'s' if found.examples_found > 1 else ''} {', '.join(map(str, rows))}{more}"
+    return f"{share} {LONGEST} words in a row with the training set {training_set}{exact}: {where}"

@@ -169,9 +169,23 @@ def main() -> None:
 
 
 def summary(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Median and worst absolute error of the cells; `tiny`, which gave the overhead, is no test of it."""
-    errors = [abs(cell["error"]) for cell in cells if cell["model"] != "tiny"]
-    return {"cells_compared": len(errors), "median_error": statistics.median(errors), "worst_error": max(errors)}
+    """Median and worst absolute error of the cells; `tiny`, which gave the overhead, is no test of it.
+
+    Nor are the cells that gave the gaps: the median of the others is told as well.
+    """
+    compared = [cell for cell in cells if cell["model"] != "tiny"]
+    errors = [abs(cell["error"]) for cell in compared]
+    others = [abs(cell["error"]) for cell in compared if not gave_the_gaps(cell)]
+    return {
+        "cells_compared": len(errors), "median_error": statistics.median(errors), "worst_error": max(errors),
+        "cells_without_fitted": len(others), "median_error_without_fitted": statistics.median(others),
+    }  # fmt: skip
+
+
+def gave_the_gaps(cell: dict[str, Any]) -> bool:
+    """Whether slimnb.planning.memory.GAPS was found with the cell."""
+    size = (cell["model"], cell["length"], cell["rows"], cell["checkpointing"])
+    return cell["method"] != "base" and size == (MODEL, 128, 8, False)
 
 
 def plan_seconds() -> dict[str, float]:
@@ -204,7 +218,9 @@ def page(report: dict[str, Any]) -> str:
         "",
         f"## Beside {report['cells_compared']} processes on {report['environment']['cores']} CPU cores: {said}",
         "",
-        f"Peak resident memory of a process: {report['steps']} steps of training, or scoring (base).",
+        f"Peak resident memory of a process: {report['steps']} steps of training, or scoring (base). `tiny` gave the",
+        f"plan's overhead and is not counted; {MODEL} at 8 x 128 without checkpointing gave its gaps: over the other",
+        f"{report['cells_without_fitted']} the median error is {report['median_error_without_fitted']:.1%}.",
         f"`{SHAPED}` has Qwen2.5-0.5B's vocabulary and proportions at a quarter of its size, and random weights.",
         "",
         "| model | method | rows x tokens | checkpointing | predicted, GB | measured, GB | error |",
