@@ -112,7 +112,8 @@ def _retained(frame: pd.DataFrame) -> None:
     downloads(pd.DataFrame(rows), "retention")
     st.caption(
         "Still right: of the items that the base answers right, with the 95% interval. By luck alone: what it would be "
-        "if every guess fell anew and nothing known were lost. Only the net change says lost."
+        "if every guess fell anew and nothing known were lost. Of several seeds, still right and the net change are "
+        "means, lost and won the items less and more often right. Only the net change says lost."
     )
     with st.expander("In words"):
         for row in rows_of(elsewhere):

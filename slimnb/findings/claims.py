@@ -211,8 +211,7 @@ def _as_good(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     if len(matched) < 2:
         return tuple(details), ()
     together = _pairs(study, [lora for lora, _ in matched], [qlora for _, qlora in matched])
-    of_each = seeds(matched[0][0].runs[: min(len(lora.runs) for lora, _ in matched)])
-    what = f"{len(matched)} training sets ({of_each} of each)"
+    what = f"{len(matched)} training sets ({_seeds_of_each([lora for lora, _ in matched])})"
     return tuple(_evenness(pair, what) for pair in together), tuple(details)
 
 
@@ -241,11 +240,9 @@ def _alignment_matters(study: Study) -> tuple[tuple[Case, ...], tuple[Case, ...]
 def _nearer(study: Study, found: list[tuple[list[FineTune], list[FineTune], Comparison]]) -> Iterator[Case]:
     for (made, others, pair), p in zip(found, holm([pair.paired.p_value for *_, pair in found]), strict=True):
         floor, gold = at_floor(study, pair.benchmark), gold_of(_evenly(others), _evenly(made), pair.benchmark)
-        theirs = _evenly(others)[: len(_evenly(others)) // len(others)]
         against = others[0].training_set if len(others) == 1 else f"{len(others)} other sets"
-        each = "" if len(others) == 1 else " of each"
         said = (
-            f"{pair.benchmark}: {made[0].name} ({seeds(made[0].runs)}) against {against} ({seeds(theirs)}{each}), "
+            f"{pair.benchmark}: {made[0].name} ({seeds(made[0].runs)}) against {against} ({_seeds_of_each(others)}), "
             f"{change(pair.paired)} points"
         )
         yield _better(said, pair, p < ALPHA, gold, floor)
@@ -262,5 +259,10 @@ def _pairs(
 
 def _evenly(tuned: Sequence[FineTune]) -> list[RunFolder]:
     """The runs of several training sets, as many seeds of each, so that all count alike."""
-    seeds = min(len(one.runs) for one in tuned)
-    return [run for one in tuned for run in one.runs[:seeds]]
+    fewest = min(len(one.runs) for one in tuned)
+    return [run for one in tuned for run in one.runs[:fewest]]
+
+
+def _seeds_of_each(tuned: Sequence[FineTune]) -> str:
+    """The seeds that `_evenly` takes."""
+    return seeds(_evenly(tuned)[: min(len(one.runs) for one in tuned)]) + (" of each" if len(tuned) > 1 else "")

@@ -39,7 +39,8 @@ def examine(data: Path | None) -> Iterator[Finding]:
     for data_set in DATA_SETS.values():
         origin, rows = availability(data_set, data)
         if data_set.hub is None:
-            yield Finding("data", f"{data_set.name}: {rows or 0} rows", origin == "local")
+            advice = "" if origin == "local" else ": make workshop-data"
+            yield Finding("data", f"{data_set.name}: {rows or 0} rows{advice}", not advice)
     local = [name for name, one in DATA_SETS.items() if one.hub and availability(one, data)[0] == "local"]
     where = f"in {data}: {', '.join(local) or 'nothing in the expected places'}" if data else "from the Hub"
     yield Finding("data", f"real benchmarks and training sets: {where}")
