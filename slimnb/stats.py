@@ -52,6 +52,9 @@ class PairedDifference:
     high: float
     p_value: float
     """Of no difference: exact McNemar test; over seeds the exact sign-flip test, which is the same for one seed."""
+    error: float
+    """Standard error of the difference for other items, two more as in the interval; over clusters the cluster-robust
+    one where that is larger."""
     seed_spread: tuple[float | None, float | None] = (None, None)
     """Standard deviation between the scores of the first's and of the second's seeds; None for one seed."""
 
@@ -222,8 +225,10 @@ def _difference(
     kinds, counts = np.unique(np.append(changes, (-unit, unit)), return_counts=True)
     draws = np.random.default_rng(seed).multinomial(n, counts / (n + 2), size=DRAWS) @ kinds
     low, high = np.quantile(draws, (0.5 - confidence / 2, 0.5 + confidence / 2)) / (n * unit)
+    error = float(np.append(changes, (-unit, unit)).std() / unit / sqrt(n))
     if clusters is not None:
-        half, clustered = _clustered(changes / unit, clusters, confidence)
+        half, clustered, robust = _clustered(changes / unit, clusters, confidence)
+        error = max(error, robust)
         low, high = max(-1.0, min(low, difference - half)), min(1.0, max(high, difference + half))
         p_value = max(p_value, clustered)
     return PairedDifference(
@@ -234,12 +239,13 @@ def _difference(
         low=float(low),
         high=float(high),
         p_value=p_value,
+        error=error,
         seed_spread=seed_spread,
     )
 
 
-def _clustered(changes: np.ndarray, clusters: np.ndarray, confidence: float) -> tuple[float, float]:
-    """The mean's cluster-robust interval, as half its width, and the p-value that it is 0."""
+def _clustered(changes: np.ndarray, clusters: np.ndarray, confidence: float) -> tuple[float, float, float]:
+    """The mean's cluster-robust interval, as half its width, the p-value that it is 0, and the standard error."""
     clusters = np.asarray(clusters)
     if clusters.shape != changes.shape:
         raise ValueError(f"{len(changes)} items must have as many cluster labels, not {clusters.shape}")
@@ -251,7 +257,7 @@ def _clustered(changes: np.ndarray, clusters: np.ndarray, confidence: float) -> 
     error = sqrt(groups / (groups - 1) * (totals**2).sum()) / len(changes)
     # Clusters that agree to the last digit would divide by 0: they add no doubt, and the item test's p-value is kept.
     p_value = 2 * t.sf(abs(changes.mean()) / max(error, 1e-12), groups - 1)
-    return float(t.ppf(0.5 + confidence / 2, groups - 1) * error), float(p_value)
+    return float(t.ppf(0.5 + confidence / 2, groups - 1) * error), float(p_value), error
 
 
 def _sign_flip(changes: np.ndarray) -> float:

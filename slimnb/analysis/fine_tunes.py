@@ -86,11 +86,13 @@ def fine_tunes(runs: Sequence[RunFolder]) -> list[FineTune]:
     """All fine-tunes among the runs, in an order that the runs alone give.
 
     By method; sets made for a benchmark first, in the order of benchmarks; the usual recipe before its variants. Usual
-    is the recipe of a method on most training sets, with most seeds.
+    is the recipe of a method on most training sets, with most seeds, and of equals the same for LoRA and QLoRA. A seed
+    that is not complete is left out where another is: it may have no score yet on some benchmark.
     """
-    bases = [run for run in runs if run.config.method == "base"]
+    bases = [run for run in runs if run.is_base]
     trained = sorted((run for run in runs if run.config.training), key=lambda run: (run.config.seed, run.record.id))
-    tuned = [FineTune(tuple(seeds), base_of(seeds[0], bases)) for seeds in seeds_together(trained)]
+    sets = [[run for run in seeds if run.record.status == "completed"] or seeds for seeds in seeds_together(trained)]
+    tuned = [FineTune(tuple(seeds), base_of(seeds[0], bases)) for seeds in sets]
     return sorted(_beside_the_usual(tuned), key=_place)
 
 
@@ -117,8 +119,13 @@ _OF_THE_DATA = {"data", "limit", "columns", "epochs", "steps", "label_tokens", "
 
 def _recipe(run: RunFolder) -> str:
     """What a method's fine-tunes share over training sets: all but the data, how much of it, and what is scored."""
-    scored = {"seed": True, "benchmarks": True, "limit": True, "limits": True}
+    scored = dict.fromkeys(("seed", "benchmarks", "limit", "limits"), True)
     return run.config.model_dump_json(exclude={**scored, "training": _OF_THE_DATA})  # pyright: ignore[reportArgumentType]
+
+
+def _of_any_method(run: RunFolder) -> str:
+    """What LoRA and QLoRA of one recipe share, on one training set."""
+    return run.config.model_dump_json(exclude={"seed", "method", "four_bit"})
 
 
 def _beside_the_usual(tuned: list[FineTune]) -> Iterator[FineTune]:
@@ -128,7 +135,7 @@ def _beside_the_usual(tuned: list[FineTune]) -> Iterator[FineTune]:
         sets.setdefault(recipe, set()).add(one.data)
     by_spread = sorted(
         zip(tuned, recipes, strict=True),
-        key=lambda pair: (-len(sets[pair[1]]), -len(pair[0].runs), pair[0].runs[0].record.id),
+        key=lambda pair: (-len(sets[pair[1]]), -len(pair[0].runs), _of_any_method(pair[0].runs[0])),
     )
     usual: dict[tuple[str, str], FineTune] = {}
     for one, _ in by_spread:

@@ -57,7 +57,7 @@ def comparisons_frame(done: Sequence[Comparison], runs: Sequence[RunFolder]) -> 
 
 def differences_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     """`pair_frame` of each trained run against a base run, if it can be one of the same starting weights."""
-    bases = [run for run in runs if run.config.method == "base"]
+    bases = [run for run in runs if run.is_base]
     frames = []
     for run in runs:
         if run.config.method != "base" and run.record.scores and bases:
@@ -87,7 +87,8 @@ def cost_frame(runs: Sequence[RunFolder]) -> pd.DataFrame:
     for run in runs:
         costs, training = run.record.costs, run.config.training
         spent = costs.model_dump() | {"peak_bytes": costs.train_peak_bytes or costs.eval_peak_bytes, "batch_size": None}
-        spent |= {"batch_size": training.batch_size} if training else {"train_seconds": 0.0, "trainable_parameters": 0}
+        spent |= {"batch_size": training.batch_size} if training else {}
+        spent |= {"train_seconds": 0.0, "trainable_parameters": 0} if run.is_base else {}
         spent["saved_bytes"] = _saved_bytes(run)
         rows += [row | spent for row in scores_frame([run]).to_dict("records")]
     return pd.DataFrame(rows)
@@ -132,7 +133,7 @@ def identity(run: RunFolder) -> dict[str, str | None]:
 def _saved_bytes(run: RunFolder) -> int | None:
     costs, lora = run.record.costs, run.config.lora
     if run.config.method == "base":
-        return 0
+        return 0 if run.is_base else None  # merged weights and imported adapters cost what is not known here
     if lora is None:
         return costs.weights_bytes
     doubled = 2 if lora.init == "pissa" else 1  # saved as the difference from where it began: see slimnb.models.pissa

@@ -6,6 +6,7 @@ what makes a difference meaningless is refused, what only weakens it is said.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ def comparability(first: RunFolder, second: RunFolder, benchmark: str) -> Compar
         if result is None:
             refused.append(f"{run.record.id} was not scored on {benchmark}")
     if one is not None and two is not None:
-        refused += _question_differences(one, two)
+        refused += question_differences(one, two)
     return Comparability(tuple(refused), tuple(_weaknesses(first, second, one, two)))
 
 
@@ -55,7 +56,8 @@ def _lineage_differences(first: RunFolder, second: RunFolder) -> list[str]:
     return found
 
 
-def _question_differences(one: BenchmarkResult, two: BenchmarkResult) -> list[str]:
+def question_differences(one: BenchmarkResult, two: BenchmarkResult) -> list[str]:
+    """In what two runs were not asked the same; empty where they were."""
     found = []
     for what, left, right in (
         ("metrics", one.primary, two.primary),
@@ -93,29 +95,39 @@ def _weaknesses(
         others = [field for field in beyond_the_method(first, second) if field != "benchmarks"]
         if others:
             found.append(f"they differ in more than the method: {', '.join(others)}")
+        if len(trained_on([first, second])) > 1 and first.config.training.data == second.config.training.data:
+            found.append(f"{first.config.training.data} had other rows when the other was trained")
     return found
 
 
+def trained_on(runs: Sequence[RunFolder]) -> set[str]:
+    """Hashes of the rows that the runs were trained on, as far as they say so."""
+    sets = [run.environment().get("training_set") for run in runs]
+    return {str(one["sha256"]) for one in sets if isinstance(one, dict) and one.get("sha256")}
+
+
 def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
-    """Why two runs' costs may not be held against each other: another batch, length limit or machine,
-    or one shared with other runs or programs."""
+    """Why two runs' costs may not be held against each other: another batch, length limit or way of training, another
+    machine, several of them, or one shared with other runs or programs."""
     one, two = first.config.training, second.config.training
     found = []
     if one and two:
-        for field in ("batch_size", "max_length"):
+        for field in ("batch_size", "max_length", "gradient_checkpointing", "optimizer", "validation"):
             left, right = getattr(one, field), getattr(two, field)
             if left != right:
                 found.append(f"{field} {left} and {right}")
     machines = [run.environment() for run in (first, second)]
-    for field in ("processor", "accelerator", "cores", "threads"):
+    for field in ("processor", "accelerator", "cores", "threads", "processes"):
         left, right = (machine.get(field) for machine in machines)
         if left != right:
             found.append(f"{field} {left} and {right}")
+    if any(machine.get("earlier_attempts") for machine in machines):
+        found.append("one was trained in several attempts, on different machines or beside others")
     jobs = [machine.get("jobs", 1) for machine in machines]  # earlier runs were alone, and did not say so
     if jobs[0] != jobs[1]:
         found.append(f"{jobs[0]} and {jobs[1]} runs at once on the machine")
     shares = [contention(run) for run in (first, second)]
-    if max(shares) >= NOTICED:
+    if jobs[0] == jobs[1] and max(shares) >= NOTICED:
         found.append(f"other programs took {shares[0]:.0%} and {shares[1]:.0%} of the machine")
     return found
 

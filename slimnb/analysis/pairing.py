@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slimnb.analysis.guard import beyond_the_method
+from slimnb.analysis.guard import beyond_the_method, question_differences
 from slimnb.store.runs import RunFolder
 
 
@@ -28,10 +28,16 @@ NO_BASE = "no base run starts from the same weights in the same precision"
 def base_of(tuned: RunFolder, runs: Sequence[RunFolder]) -> RunFolder | None:
     """The run of the untouched model that a fine-tune started from, in the same precision.
 
-    Of several, the first of those that share most benchmarks with it.
+    Of several, the first of those that were asked the same on most benchmarks.
     """
-    bases = [run for run in runs if run.config.method == "base" and run.record.lineage == tuned.record.lineage]
-    return max(bases, key=lambda base: len(base.record.scores.keys() & tuned.record.scores.keys()), default=None)
+    scores = tuned.record.scores
+
+    def alike(base: RunFolder) -> tuple[int, int]:
+        shared = base.record.scores.keys() & scores.keys()
+        return sum(not question_differences(base.record.scores[name], scores[name]) for name in shared), len(shared)
+
+    bases = [run for run in runs if run.is_base and run.record.lineage == tuned.record.lineage]
+    return max(bases, key=alike, default=None)
 
 
 def matched(lora: RunFolder, qlora: RunFolder) -> bool:

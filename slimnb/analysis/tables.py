@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slimnb.analysis.comparison import Comparison, compare
+from slimnb.analysis.pairing import base_of
 from slimnb.config import METHODS
 from slimnb.errors import SlimnbError
 from slimnb.stats import PairedDifference
@@ -31,9 +32,9 @@ def study_table(runs: list[RunFolder], title: str) -> Table:
     )
     for heading in ("method and cost", "benchmark", "right", "score, %", "change against base, points"):
         table.add_column(heading, justify="left" if heading in ("method and cost", "benchmark") else "right")
-    base = next((run for run in runs if run.record.method == "base"), None)
+    any_base = next((run for run in runs if run.is_base), None)  # to say why it is none of a run's
     for run in sorted(runs, key=lambda run: METHODS.index(run.config.method)):
-        names = list(run.record.scores)
+        base, names = base_of(run, runs) or any_base, list(run.record.scores)
         label = _label(run)
         for row in range(max(len(names), len(label))):
             cells = _score_cells(base, run, names[row]) if row < len(names) else ("", "", "", "")

@@ -159,18 +159,15 @@ def _costs(study: Study) -> Iterator[Case]:
         full = study.on("full", tuned.data)
         if full is None:
             continue
-        differing: dict[str, list[RunFolder]] = {}
-        for run in tuned.runs:
-            differing.setdefault(join(costs_differ_in(run, full.runs[0])), []).append(run)
-        alike = differing.pop("", [])
-        what = f"{tuned.name} ({seeds(alike or tuned.runs)}) against full ({seeds(full.runs)})"
+        alike, fulls, differing = _of_one_machine(tuned.runs, full.runs)
+        what = f"{tuned.name} ({seeds(alike or tuned.runs)}) against full ({seeds(fulls or full.runs)})"
         if not alike:
             reasons = [f"{seeds(runs)}: {why}" if len(differing) > 1 else why for why, runs in differing.items()]
             yield Case("not measured", f"{what}: costs do not compare ({'; '.join(reasons)})")
             continue
-        time = [mean_cost(runs, lambda run: run.record.costs.train_seconds) for runs in (full.runs, alike)]
-        labels = [mean_cost(runs, lambda run: run.record.costs.label_tokens) for runs in (full.runs, alike)]
-        memory = [mean_cost(runs, lambda run: run.record.costs.train_peak_bytes) for runs in (full.runs, alike)]
+        time = [mean_cost(runs, lambda run: run.record.costs.train_seconds) for runs in (fulls, alike)]
+        labels = [mean_cost(runs, lambda run: run.record.costs.label_tokens) for runs in (fulls, alike)]
+        memory = [mean_cost(runs, lambda run: run.record.costs.train_peak_bytes) for runs in (fulls, alike)]
         (slow, quick), (many, few), (large, small) = time, labels, memory
         if not slow or quick is None or not many or not few or not large or small is None:
             yield Case("not measured", f"{what}: time, label tokens or memory were not recorded")
@@ -184,6 +181,21 @@ def _costs(study: Study) -> Iterator[Case]:
             f"{what}: {duration(quick)} against {duration(slow)} ({points(faster)}% a label token), peak memory "
             f"{gigabytes(round(small))} against {gigabytes(round(large))} ({points(small / large - 1)}%)",
         )
+
+
+def _of_one_machine(
+    tuned: Sequence[RunFolder], full: Sequence[RunFolder]
+) -> tuple[list[RunFolder], list[RunFolder], dict[str, list[RunFolder]]]:
+    """Of two sets of seeds the largest parts whose costs compare, and why others don't with full's first: reason ->
+    runs."""
+    found = [([run for run in tuned if not costs_differ_in(run, one)],
+              [run for run in full if not costs_differ_in(run, one)]) for one in full]  # fmt: skip
+    alike, fulls = max(found, key=lambda both: (min(map(len, both)), len(both[0])))
+    differing: dict[str, list[RunFolder]] = {}
+    for run in tuned:
+        if reason := join(costs_differ_in(run, full[0])):
+            differing.setdefault(reason, []).append(run)
+    return alike, fulls, differing
 
 
 def mean_cost(runs: Sequence[RunFolder], what: Callable[[RunFolder], float | None]) -> float | None:
@@ -264,5 +276,8 @@ def _evenly(tuned: Sequence[FineTune]) -> list[RunFolder]:
 
 
 def _seeds_of_each(tuned: Sequence[FineTune]) -> str:
-    """The seeds that `_evenly` takes."""
-    return seeds(_evenly(tuned)[: min(len(one.runs) for one in tuned)]) + (" of each" if len(tuned) > 1 else "")
+    """The seeds that `_evenly` takes: their numbers, where they are the same of each."""
+    fewest = min(len(one.runs) for one in tuned)
+    said = dict.fromkeys(seeds(one.runs[:fewest]) for one in tuned)
+    alike = next(iter(said)) if len(said) == 1 else f"{fewest} seed{'s' if fewest > 1 else ''}"
+    return alike + (" of each" if len(tuned) > 1 else "")

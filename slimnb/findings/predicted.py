@@ -42,7 +42,8 @@ def foretold(study: Study) -> Claim:
 
 
 def _foretells(found: list[Judgement], best_possible: float | None) -> Verdict:
-    measured = [one for one in found if one.predictor not in TRIVIAL]
+    cells = max(one.cells for one in found)
+    measured = [one for one in found if one.predictor not in TRIVIAL and one.cells == cells]
     reached = any((one.correlation or 0) >= AIM and (one.low or 0) > 0 for one in measured)
     if reached and (best_possible is None or best_possible >= AIM):
         return "agree"
@@ -85,13 +86,13 @@ def predicted(study: Study) -> Iterator[str]:
 def _judgements(study: Study) -> Iterator[tuple[list[Judgement], str, float | None, float]]:
     """The predictors' judgements against each measure of gain, its unit, the ceiling, and the unit's scale."""
     tuned = study.usual("lora")
-    points_wide = {(one.data, name): found.paired for one in tuned for name, found in one.changes.items()}
-    bits_wide = {(one.data, name): found for one in tuned for name, found in one.gold.items()}
-    for measured, intervals, unit, scale in (
-        (gains(study), points_wide, "points of the main metric", 100.0),
-        (gains_in_bits(study), bits_wide, "bits per byte of the right answers", 1.0),
+    of_points = {(one.data, name): found.paired.error for one in tuned for name, found in one.changes.items()}
+    of_bits = {(one.data, name): (found.high - found.low) / 2 / HALF_WIDTH
+               for one in tuned for name, found in one.gold.items()}  # fmt: skip
+    for measured, errors, unit, scale in (
+        (gains(study), of_points, "points of the main metric", 100.0),
+        (gains_in_bits(study), of_bits, "bits per byte of the right answers", 1.0),
     ):
-        errors = {cell: (one.high - one.low) / 2 / HALF_WIDTH for cell, one in intervals.items()}
         found = [one for name, numbers in predictions(study).items() if (one := judge(name, numbers, measured))]
         if found:
             yield found, unit, ceiling(measured, errors), scale
@@ -108,8 +109,10 @@ def _judgement_row(one: Judgement, scale: float) -> dict[str, str]:
 
 
 def _said(found: list[Judgement], unit: str, best_possible: float | None) -> str:
-    """What the table comes to, in words."""
-    known = {one.predictor: one.correlation for one in found if one.correlation is not None}
+    """What the table comes to, in words, of the predictors that have a number for every cell."""
+    cells = max(one.cells for one in found)
+    fewer = [f"{code(one.predictor)} has {one.cells} of {cells} cells" for one in found if one.cells < cells]
+    known = {one.predictor: one.correlation for one in found if one.correlation is not None and one.cells == cells}
     measured = {name: value for name, value in known.items() if name not in TRIVIAL}
     limit = "" if best_possible is None else (
         f" Measured again on other items, these gains would correlate with themselves at about {best_possible:+.2f}."
@@ -131,7 +134,8 @@ def _said(found: list[Judgement], unit: str, best_possible: float | None) -> str
         better = [name for name, value in measured.items() if value > trivial]
         said += f" Higher than the name alone ({trivial:+.2f}): {join(map(code, better)) or 'none'}."
     clear = [one.predictor for one in found if one.low is not None and one.low > 0 and one.predictor in measured]
-    return f"{said} Interval above 0: {join(map(code, clear)) or 'none'}.{limit}"
+    said += f" Interval above 0: {join(map(code, clear)) or 'none'}."
+    return f"{said}{limit}" + (f" Left aside here: {join(fewer)}." if fewer else "")
 
 
 def _looked_at(alignment: Alignment) -> str:

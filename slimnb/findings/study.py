@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slimnb.alignment.record import Alignment, read_alignment
 from slimnb.analysis.fine_tunes import FineTune, fine_tunes
+from slimnb.analysis.guard import trained_on
 from slimnb.errors import SlimnbError
 from slimnb.store.planned import read_planned
 from slimnb.store.records import BenchmarkResult
@@ -58,14 +59,31 @@ def read_study(directory: Path) -> Study:
     missing += [f"{run.record.id} starts from other weights and is left out" for run in others]
     runs = [run for run in runs if run not in others]
     tuned = fine_tunes(runs)
-    bases = tuple(run for run in runs if run.config.training is None)
+    bases = tuple(run for run in runs if run.is_base)
     for one in tuned:
         name = "" if one.base else f"{one.name}: "
         missing += dict.fromkeys(f"{name}{reason}" for reason in one.refused.values())
+    missing += [f"{one.name}: its seeds were trained on other rows of that name, and are taken together all the same"
+                for one in tuned if len(trained_on(one.runs)) > 1]  # fmt: skip
     there = {path.parent.name for path in directory.glob("*/run.json")}
     if absent := [name for name in planned if name not in there]:
         missing.append(f"{len(absent)} of the study's {len(planned)} runs are not here: {', '.join(absent)}")
-    return Study(directory.name, bases, tuple(tuned), read_alignment(directory), tuple(missing))
+    alignment = read_alignment(directory)
+    if alignment and (reason := _of_something_else(alignment, tuned, usual)):
+        missing.append(f"alignment.json is left out: {reason}")
+        alignment = None
+    return Study(directory.name, bases, tuple(tuned), alignment, tuple(missing))
+
+
+def _of_something_else(alignment: Alignment, tuned: list[FineTune], weights: str | None) -> str | None:
+    """Why an alignment foretells nothing of these runs; None where it was computed for them."""
+    if alignment.weights_sha256 != weights:
+        return f"it was computed with other weights ({alignment.model}, {alignment.weights_sha256[:12]})"
+    for one in tuned:
+        sample = alignment.training_sets.get(one.data)
+        if sample and trained_on(one.runs) - {sample.data_sha256}:
+            return f"{one.data} had other rows when it was computed"
+    return None
 
 
 def _completed(directory: Path) -> tuple[list[RunFolder], list[str]]:

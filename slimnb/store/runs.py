@@ -98,6 +98,12 @@ class RunFolder:
         record = record_now(path)
         return cls(path, load_run_config(path / "config.json"), record)
 
+    @property
+    def is_base(self) -> bool:
+        """Whether the untouched model was scored: no adapter that was imported with its results, no merged weights."""
+        merged = self.record.lineage is not None and self.record.lineage.merged_from is not None
+        return self.config.method == self.record.method == "base" and not merged
+
     def save(self) -> None:
         if not self.writes:
             return
