@@ -33,6 +33,42 @@ def test_of_several_bases_the_one_is_taken_that_answered_the_same(make_run: Make
     assert base_of(tuned, [other, tuned]) is other and base_of(stray, [other, base]) is None
 
 
+def test_of_several_bases_the_one_is_taken_that_was_asked_the_same(make_run: MakeRun) -> None:
+    trial, base = make_run(prompts="q" * 64, study="trial"), make_run()
+    assert base_of(make_run("lora"), [trial, base]) is base
+
+
+def test_an_adapter_imported_with_its_results_is_no_base(make_run: MakeRun) -> None:
+    imported, merged = make_run(study="imported"), make_run(study="merged")
+    imported.record.method = "peft"
+    assert merged.record.lineage and merged.is_base and not imported.is_base
+    merged.record.lineage.merged_from = "lora"
+    assert not merged.is_base
+    tuned = make_run("lora")
+    assert base_of(tuned, [imported, merged]) is None
+    assert fine_tunes([imported, tuned])[0].base is None
+
+
+def test_a_seed_that_is_not_complete_takes_no_result_from_the_others(make_run: MakeRun) -> None:
+    done, begun = make_run("lora"), make_run("lora", seed=1, status="interrupted")
+    assert fine_tunes([done, begun])[0].runs == (done,)
+    assert fine_tunes([begun])[0].runs == (begun,)
+
+
+def test_of_equal_recipes_the_usual_one_is_the_same_for_lora_and_qlora(make_run: MakeRun) -> None:
+    runs = [make_run(method, rank=rank) for method in ("lora", "qlora") for rank in (4, 16, 64)]
+    usual = [one.runs[0].config for one in fine_tunes(runs) if one.usual is None]
+    assert [config.method for config in usual] == ["lora", "qlora"]
+    assert usual[0].lora == usual[1].lora
+
+
+def test_other_rows_under_one_name_weaken_a_comparison(make_run: MakeRun) -> None:
+    one, other = make_run("lora"), make_run("qlora")
+    for run, rows in ((one, "a"), (other, "b")):
+        run.write_environment(run.environment() | {"training_set": {"sha256": rows * 64}})
+    assert any("had other rows" in warning for warning in compare(one, other, "workshop_cs").warnings)
+
+
 def test_runs_of_different_origin_are_refused(make_run: MakeRun) -> None:
     base, tuned = make_run(weights="a" * 64), make_run("lora", weights="b" * 64)
     with pytest.raises(SlimnbError, match="different weights.*aaaaaaaaaaaa.*bbbbbbbbbbbb"):
@@ -173,6 +209,14 @@ def test_a_longer_limit_or_another_machine_makes_costs_incomparable(make_run: Ma
     assert costs_differ_in(lora, alone) == []
     alone.write_environment(alone.environment() | {"jobs": 2})
     assert costs_differ_in(lora, alone) == ["1 and 2 runs at once on the machine"]
+
+
+def test_another_way_of_training_or_several_machines_make_costs_incomparable(make_run: MakeRun) -> None:
+    plain, again = make_run("lora"), make_run("qlora", gradient_checkpointing=True)
+    assert costs_differ_in(plain, again) == ["gradient_checkpointing False and True"]
+    moved = make_run("qlora")
+    moved.write_environment(moved.environment() | {"earlier_attempts": [{"cores": 64}]})
+    assert "several attempts" in costs_differ_in(plain, moved)[0]
 
 
 def test_a_busy_machine_makes_costs_incomparable(make_run: MakeRun) -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from slimnb.alignment import Alignment, Predictor, write_alignment
+from slimnb.alignment.record import Sample
 from slimnb.anatomy.record import Anatomy, Matrix
 from slimnb.cli import app
 from slimnb.config import make_run_config
@@ -179,6 +180,33 @@ def test_low_cost_is_less_time_and_less_memory(put: Put, directory: Path) -> Non
     put("full", costs={"train_seconds": 120.0, "train_peak_bytes": 6 * 10**9, "label_tokens": 1000})
     cost = found(directory)[3]
     assert cost.verdict == "agree" and "1 min 00 s against 2 min 00 s (-50.0% a label token)" in cost.cases[0].evidence
+
+
+def test_costs_are_held_against_the_seeds_of_full_on_the_same_machine(put: Put, directory: Path) -> None:
+    put(machine="slow")
+    put("lora", machine="slow", costs={"train_seconds": 60.0, "train_peak_bytes": 10**9, "label_tokens": 1000})
+    for seed, machine in enumerate(("fast", "slow")):
+        costs = {"train_seconds": 30.0 + 270 * seed, "train_peak_bytes": 6 * 10**9, "label_tokens": 1000}
+        put("full", seed=seed, machine=machine, costs=costs)
+    case = found(directory)[3].cases[0]
+    assert case.verdict == "agree" and "against full (seed 1): 1 min 00 s against 5 min 00 s" in case.evidence
+
+
+def test_an_alignment_of_another_model_or_of_other_rows_is_left_out(put: Put, directory: Path) -> None:
+    put()
+    run = put("lora")
+    alignment = Alignment(model="other", weights_sha256="b" * 64, dtype="float32", seed=0, training_sets={},
+                          benchmarks={}, predictors={})  # fmt: skip
+    write_alignment(directory, alignment)
+    study = read_study(directory)
+    assert study.alignment is None and "computed with other weights (other, bbbbbbbbbbbb)" in study.missing[-1]
+    sample = Sample(rows=32, of=100, data_sha256="c" * 64)
+    write_alignment(directory, alignment.model_copy(update={"weights_sha256": "a" * 64,
+                                                            "training_sets": {"hellaswag_train": sample}}))  # fmt: skip
+    assert read_study(directory).alignment is not None  # a run that says nothing of its rows
+    run.write_environment({"training_set": {"sha256": "d" * 64}})
+    study = read_study(directory)
+    assert study.alignment is None and "hellaswag_train had other rows" in study.missing[-1]
 
 
 def test_a_cost_is_that_of_a_label_token_and_what_was_not_measured_is_counted(put: Put, directory: Path) -> None:
