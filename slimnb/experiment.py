@@ -23,6 +23,7 @@ from slimnb.config import RunConfig
 from slimnb.errors import OUT_OF_MEMORY_ADVICE, OutOfMemory, SlimnbError
 from slimnb.evaluation.evaluate import evaluate
 from slimnb.io.files import atomic_path
+from slimnb.machine.attempts import earlier_attempts
 from slimnb.machine.contention import Contention
 from slimnb.machine.determinism import not_repeatable_because
 from slimnb.machine.environment import describe
@@ -147,9 +148,12 @@ def _start_from_the_same(
         "benchmarks": {benchmark.name: questions.data_sha256 for benchmark, questions in asked},
     }
     earlier = folder.environment()
+    trained = any(any(folder.path.glob(part)) for part in ("checkpoints/step-*", "adapter", "model"))
     if any(earlier and earlier.get(key) != now[key] for key in ("weights_sha256", "training_set", "packages")):
         console.print(f"{folder.path}: begun with other weights, data or packages; starting anew", highlight=False)
         folder.forget()
+    elif earlier and trained and (machines := earlier_attempts(earlier, now)):
+        now["earlier_attempts"] = machines  # what was trained on them goes on, and so do its seconds
     folder.write_environment(now)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from slimnb.errors import SlimnbError
 from slimnb.io.places import DEMO
 from slimnb.planning.advise import advise, near_by_words
 from slimnb.planning.architecture import read_architecture
-from slimnb.planning.evidence import elsewhere, expect, measured_of, read_evidence, rows_of
+from slimnb.planning.evidence import elsewhere, expect, measured_of, model_to_learn_from, read_evidence, rows_of
 from slimnb.planning.memory import Setup
 from slimnb.planning.plan import Plan, Work, make_plan
 from slimnb.store.runs import RunFolder, scan_study
@@ -68,6 +71,16 @@ def test_a_plans_evidence_names_runs_and_says_where_it_is_of_another_model() -> 
     assert any("smollm2-135m, not big" in line for line in other)
 
 
+def test_a_plans_evidence_is_of_one_model_the_one_that_most_runs_are_of() -> None:
+    runs = read_evidence()
+    strange = [replace(run, id=f"strange-{run.id}", model="strange") for run in runs if run.id == LORA]
+    said = "\n".join(measured_of("lora", "big", [*strange, *runs, *runs]))
+    assert "strange" not in said and "That is smollm2-135m, not big" in said
+    assert "strange-" in measured_of("lora", "strange", [*runs, *strange])[0]
+    assert (model_to_learn_from("a", ["b", "a", "b"]), model_to_learn_from("a", [])) == ("a", "a")
+    assert model_to_learn_from("a", ["c", "c", "b", "b", "d"]) == "b"  # whichever was read first
+
+
 def test_the_same_rows_are_better_evidence_than_others() -> None:
     rows = [row(), row(run="s", training_set="c", difference=0.4, low=0.3, high=0.5)]
     same = expect(rows, "a", "b", {})
@@ -112,6 +125,21 @@ def test_the_page_says_what_the_runs_do_not_cover(plan: Plan, runs: list[RunFold
     assert "no saved run of method lora is here" in lone.gaps[0] and "not known" in lone.forgetting
 
 
+def test_a_page_learns_from_the_runs_of_one_model_and_names_it(
+    plan: Plan, runs: list[RunFolder], make_run: Callable[..., RunFolder]
+) -> None:
+    mixed = [*runs, make_run("base"), *(make_run("lora", (True,) * 4, seed=seed) for seed in (1, 2))]
+    asked = ("workshop_math", ("workshop_cs",))
+    own = advise(plan, *asked, mixed, {})
+    assert [one.runs for one in own.expected] == [(mixed[-2].record.id,)]  # two seeds go by the first
+    assert not any("not of tiny" in gap for gap in own.gaps)
+    other = advise(replace(plan, model="other"), *asked, mixed, {})
+    assert other.expected == own.expected
+    assert any("the saved runs are of tiny, not of other" in gap for gap in other.gaps)
+    demos = advise(replace(plan, model="smollm2-135m"), *asked, mixed, {})
+    assert demos.expected == advise(plan, *asked, runs, {}).expected
+
+
 def test_the_gain_of_the_same_training_is_that_of_its_run(plan: Plan, runs: list[RunFolder]) -> None:
     (found,) = advise(plan, "workshop_math", ("workshop_math",), runs, {}).expected
     rows = gains_frame(runs)
@@ -133,6 +161,15 @@ def test_the_page_names_memory_cost_and_the_command(plan: Plan, runs: list[RunFo
     assert json.loads(json.dumps(page.document()))["plan"]["peak_bytes"] == plan.prediction.peak
 
 
+def test_the_command_is_the_training_that_was_asked_for(plan: Plan) -> None:
+    model, file, columns = "models/NAME one", "my rows.csv", {"prompt": "the question", "completion": "answer"}
+    page = advise(replace(plan, model=model), file, ("gsm8k",), [], {}, epochs=0.5, columns=columns)
+    assert shlex.split(page.command) == [
+        "slimnb", "run", "--model", model, "--method", "lora", "--train-on", file, "--columns",
+        "prompt=the question,completion=answer", "--epochs", "0.5", "--max-length", "64", "--benchmarks", "gsm8k",
+    ]  # fmt: skip
+
+
 def test_nearness_by_words_needs_no_model() -> None:
     found, missing = near_by_words("workshop_math", ["workshop_cs"], ["workshop_math"], None)
     assert missing == [] and set(found["workshop_math"]) == {"workshop_math", "workshop_cs"}
@@ -146,6 +183,7 @@ def test_the_command_gives_a_page_or_one_document(slimnb: Slimnb) -> None:
              "2GB", "--length", "256")  # fmt: skip
     status, out, _ = slimnb(*given)
     assert status == 0 and LORA in out and "To run it: slimnb run --model tiny" in out
-    document = json.loads(slimnb(*given, "--json")[1])
+    document = json.loads(slimnb(*given, "--epochs", "1", "--json")[1])
+    assert "--train-on workshop_math --epochs 1 --max-length 256" in document["command"]
     assert document["expected"][0]["benchmark"] == "workshop_math" and document["not_covered"]
     assert slimnb("advise", "--train-on", "no_such_set", "--benchmarks", "workshop_cs", "--model", "tiny")[0] == 1

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from slimnb.alignment import Alignment, read_alignment, write_alignment
+from slimnb.alignment import Alignment, read_alignment, rehearsal, write_alignment
 from slimnb.alignment.measure import align
 from slimnb.alignment.record import PREDICTORS, Predictor
 from slimnb.alignment.rehearsal import Standing, gain, margin, rehearsed, standing
@@ -26,7 +26,7 @@ from slimnb.evaluation.evaluate import evaluate
 from slimnb.evaluation.gold import bits_per_byte
 from slimnb.models.load import add_lora, load_model
 from slimnb.training.checkpoint import trainable
-from slimnb.training.loop import tokenize
+from slimnb.training.loop import tokenize, train
 from slimnb.training.training_sets import Example
 
 MATH, COMMONSENSE = "workshop_math", "workshop_commonsense"
@@ -118,6 +118,19 @@ def test_a_rehearsal_on_the_right_answers_makes_them_likelier_and_leaves_the_wei
     assert all(torch.equal(part, start[name]) for name, part in trainable(loaded.model))
     again = standing(loaded, benchmark, quiet)
     assert again.bits_per_byte == before.bits_per_byte
+
+
+@pytest.mark.parametrize(("short", "long", "steps"), [(8, 24, 1), (20, 0, 3)])
+def test_a_rehearsal_sees_each_example_that_fits_once(
+    short: int, long: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(rehearsal, "train", lambda *given, **named: found.append(train(*given, **named)))
+    loaded = add_lora(load_model("tiny", "float32", device="cpu"), Lora(rank=2), 0)
+    examples = [Example(f"{i} and {i}?", f" {2 * i}") for i in range(short)] + [Example("x" * 3000, " y")] * long
+    with rehearsed(loaded, examples, 0):
+        pass
+    assert [(one.steps, one.examples, one.left_out) for one in found] == [(steps, short, long)]
 
 
 @pytest.mark.parametrize("name", [MATH, COMMONSENSE])

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from slimnb.config import Lora, Training
+import slimnb.experiment
+from slimnb.config import Lora, Training, make_run_config
 from slimnb.errors import SlimnbError
+from slimnb.machine.attempts import MACHINE, earlier_attempts
 from slimnb.machine.interruption import stop_noted
 from slimnb.models.load import LoadedModel, add_lora, load_model
+from slimnb.store.runs import RunFolder
 from slimnb.training import loop
 from slimnb.training.checkpoint import Checkpoints, trainable
 from slimnb.training.loop import train
@@ -85,6 +88,53 @@ def test_a_training_that_patience_ends_and_a_signal_stops_takes_no_step_more(
             trained(patient, tmp_path)
     _, steps = trained(patient, tmp_path)
     assert steps == []
+
+
+RUN = make_run_config(model="tiny", dtype="float32", method="lora", train_on="workshop_math", train_limit=16, steps=3,
+                      benchmarks=["workshop_cs"], limit=4)  # fmt: skip
+
+
+def environment(root: Path, processor: str, stopped_in: tuple[Any, str, Any] | None = None) -> dict[str, Any]:
+    """What environment.json holds after an attempt on a machine with that processor."""
+    here = slimnb.experiment.describe()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slimnb.experiment, "describe", lambda: here | {"processor": processor})
+        if stopped_in:
+            patch.setattr(*stopped_in)
+            with pytest.raises(KeyboardInterrupt):
+                slimnb.experiment.run(RUN, root, "study")
+        else:
+            slimnb.experiment.run(RUN, root, "study")
+    return RunFolder.read(root / "study" / RUN.run_id).environment()
+
+
+def stop(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_goes_on_elsewhere_says_on_which_machines_it_was_trained(tmp_path: Path) -> None:
+    before_any = environment(tmp_path, "zero", (slimnb.experiment, "train", stop))
+    first = environment(tmp_path, "one", (loop, "_add_gradients", sends(signal.SIGINT, 2)))
+    assert "earlier_attempts" not in before_any and "earlier_attempts" not in first  # nothing of zero's was kept
+    second = environment(tmp_path, "two", (slimnb.experiment, "evaluate", stop))
+    third = environment(tmp_path, "three")
+    one, two = ({name: found.get(name) for name in MACHINE} for found in (first, second))
+    assert one["processor"] == "one" and set(one) == {"processor", "accelerator", "cores", "threads", "jobs"}
+    assert second["earlier_attempts"] == [one]
+    assert third["earlier_attempts"] == [one, two] and third["processor"] == "three"
+
+
+def test_attempts_on_machines_alike_are_of_one_machine(tmp_path: Path) -> None:
+    environment(tmp_path, "one", (slimnb.experiment, "evaluate", stop))
+    assert "earlier_attempts" not in environment(tmp_path, "one")
+
+
+def test_each_machine_is_named_once_and_none_is_forgotten() -> None:
+    one, two = ({"processor": name, "accelerator": None, "cores": 2, "threads": 2, "jobs": 1} for name in ("a", "b"))
+    assert earlier_attempts(one | {"platform": "x"}, one | {"platform": "y"}) == []
+    assert earlier_attempts(two | {"earlier_attempts": [one]}, one) == [one, two]  # back on the first
+    assert earlier_attempts(one | {"earlier_attempts": [one, two]}, one) == [one, two]
+    assert earlier_attempts(one, one | {"jobs": 2}) == [one]
 
 
 @both

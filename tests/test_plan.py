@@ -86,6 +86,15 @@ def test_the_command_names_what_is_not_the_default() -> None:
     assert told.endswith("--method qlora --train-on NAME --rank 8 --max-length 512 --gradient-checkpointing")
 
 
+def test_the_command_trains_on_what_and_for_as_long_as_was_asked(architecture: Architecture) -> None:
+    assert command("M", Setup("lora"), "my rows.csv", 2.0).endswith("--train-on 'my rows.csv' --epochs 2")
+    assert command("M", Setup("lora"), "own.csv", 3.0).endswith("--train-on own.csv")
+    told = command("M", Setup("lora"), "own.csv", columns={"prompt": "a b", "completion": "c"})
+    assert told.endswith("--train-on own.csv --columns 'prompt=a b,completion=c'")
+    made = make_plan(architecture, SETUP, 10**12, Work(100, 50.5, 1.5), None, "", "own.csv")
+    assert "--train-on own.csv --epochs 1.5" in made.advice[-1]
+
+
 # Time
 
 

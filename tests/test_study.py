@@ -18,6 +18,7 @@ from slimnb.store.runs import RunFolder
 from slimnb.study import Cell, cells, run_study
 from slimnb.study.grid import StudyConfig, load_study
 from slimnb.study.local import Local, shares
+from slimnb.study.on_ray import reason_of
 from tests import study_stub
 from tests.conftest import Slimnb
 
@@ -258,6 +259,16 @@ def test_a_study_that_needs_what_is_not_here_says_so_once_and_starts_nothing(
         assert told.count("Error:") == 1 and told.startswith("Error: meta-llama/Llama-3.2-1B") and "the Hub" in told
     else:
         assert "record.yaml is made for a CUDA GPU" in told
+
+
+def test_of_an_error_of_rays_the_reason_is_told() -> None:
+    task = RuntimeError(
+        '\x1b[36mray::carry_out()\x1b[39m (pid=7, ip=10.0.0.2)\n  File "work.py", line 9, in carry_out\n'
+        "PermissionError: [Errno 13] Permission denied: 'run.json'\n\n"
+    )
+    assert reason_of(task) == "PermissionError: [Errno 13] Permission denied: 'run.json'"
+    assert reason_of(RuntimeError("The worker died.")) == "The worker died."
+    assert reason_of(RuntimeError()) == "RuntimeError"
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

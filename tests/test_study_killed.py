@@ -1,22 +1,28 @@
-"""A study that is stopped, gently or by kill -9, loses nothing that is whole and does nothing twice."""
+"""A study that is stopped, gently or by kill -9, or meets another at work, loses nothing whole and repeats nothing."""
 
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import yaml
 
+import slimnb.study.work
 from slimnb.store.runs import RunFolder
-from slimnb.study import cells
+from slimnb.study import cells, run_study
 from slimnb.study.grid import load_study
+from slimnb.study.work import Outcome, Task, carry_out
 from tests import study_stub
+from tests.test_study import ONE
 
 ROOT = Path(__file__).resolve().parents[1]
 START = "import slimnb.study.work as work, slimnb.cli as cli; work.COMMAND = {command!r} or work.COMMAND; cli.main()"
@@ -157,3 +163,76 @@ def test_a_study_that_is_told_to_stop_stops_its_runs_and_goes_on_later(
     study.finish()
     assert {path: path.read_bytes() for path in whole} == whole
     assert [folder.record.status for folder in study.folders()] == ["completed"] * 3
+
+
+# What is there is another's, or may be whole
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slimnb.study.work, "COMMAND", study_stub.COMMAND)
+
+
+@pytest.mark.usefixtures("stubbed")
+@pytest.mark.parametrize("damage", ["config.json", "run.json"])
+def test_what_may_be_whole_is_moved_away_by_a_person_and_never_tried_again(
+    damage: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (cell,) = run_study(ONE, tmp_path)
+    told = {"config.json": "not valid JSON", "run.json": "upgrade slimnb"}[damage]
+    (cell.path / damage).write_text({"config.json": "{", "run.json": '{"schema_version": 99}'}[damage])
+    before = [(cell.path / name).read_bytes() for name in ("run.json", "config.json")]
+    for retry in (False, True):
+        capfd.readouterr()
+        (left,) = run_study(ONE, tmp_path, retry=retry)
+        assert left.status == "broken" and told in (left.error or "") and f"move {cell.path} away" in (left.error or "")
+        said = capfd.readouterr().err
+        assert "left as it is: " in said and "--retry tries it again" not in said
+    assert [(cell.path / name).read_bytes() for name in ("run.json", "config.json")] == before
+    cell.path.rename(tmp_path / "away")
+    assert [cell.status for cell in run_study(ONE, tmp_path)] == ["completed"]
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_a_damaged_configuration_of_a_run_that_is_not_complete_is_replaced_on_request(tmp_path: Path) -> None:
+    (tmp_path / "fail").touch()
+    (cell,) = run_study(ONE, tmp_path)
+    (tmp_path / "fail").unlink()
+    (cell.path / "config.json").write_text("{")
+    assert [cell.status for cell in run_study(ONE, tmp_path)] == ["broken"]
+    assert [cell.status for cell in run_study(ONE, tmp_path, retry=True)] == ["completed"]
+
+
+@pytest.mark.usefixtures("stubbed")
+@pytest.mark.parametrize(("ends", "attempts"), [("completed", 1), ("cancelled", 2)])
+def test_a_run_that_begins_elsewhere_at_the_same_moment_is_waited_for(
+    ends: Any, attempts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_attempt, tried = slimnb.study.work._attempt, list[Outcome]()
+
+    def attempt(task: Task, stopped: Callable[[], bool]) -> Outcome:
+        if not tried:  # another machine's process makes the folder before ours does
+            folder = RunFolder.create(task.root, task.study, task.config)
+            tried.append(true_attempt(task, stopped))
+            threading.Timer(0.5, folder.finish, [ends]).start()
+        else:
+            tried.append(true_attempt(task, stopped))
+        return tried[-1]
+
+    monkeypatch.setattr(slimnb.study.work, "_attempt", attempt)
+    outcome = carry_out(a_task(tmp_path))
+    assert "this run is being worked on by" in tried[0].said[-1] and tried[0].cell.status == "running"
+    assert (outcome.cell.status, len(tried)) == ("completed", attempts)
+    assert RunFolder.read(outcome.cell.path).record.attempts == attempts
+
+
+@pytest.mark.usefixtures("stubbed")
+def test_a_node_without_the_directory_of_the_start_says_so(tmp_path: Path) -> None:
+    outcome = carry_out(replace(a_task(tmp_path), directory=tmp_path / "elsewhere"))
+    assert outcome.cell.status == "failed" and not outcome.cell.path.exists()
+    for said in (str(tmp_path / "elsewhere"), "the study was started in this directory", "shared file system"):
+        assert said in (outcome.cell.error or "")
+
+
+def a_task(root: Path) -> Task:
+    return Task(ONE.runs()[0], root, "grid", None, Path.cwd())

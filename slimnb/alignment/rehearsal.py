@@ -63,12 +63,15 @@ def margin(before: Standing, after: Standing) -> float | None:
 def rehearsed(loaded: LoadedModel, examples: list[Example], seed: int) -> Iterator[None]:
     """Within the block the adapter has seen the examples once, in steps of BATCH at a run's own learning rate.
 
+    Once in epochs, not in steps: examples over the length limit are left out, and steps counted with them would show
+    the others again.
+
     Raises:
         SlimnbError: no example fits the length limit.
     """
     start = {name: part.detach().clone() for name, part in trainable(loaded.model)}
     training = Training(
-        data="sample", steps=math.ceil(len(examples) / BATCH), batch_size=BATCH, learning_rate=LEARNING_RATES["lora"],
+        data="sample", epochs=1, batch_size=BATCH, learning_rate=LEARNING_RATES["lora"],
         warmup=0, schedule="constant",
     )  # fmt: skip
     try:

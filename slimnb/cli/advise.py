@@ -76,7 +76,7 @@ def advise(
     if probe:
         rate, no_rate = try_rate(model, setup, device, round(work.tokens_per_row) if work else length)
     plan = make_plan(architecture, setup, there_is, work, rate, no_rate)
-    advice = advised(plan, train_on, asked, runs, nearness, missing)
+    advice = advised(plan, train_on, asked, runs, nearness, missing, epochs, mapped)
     if as_json:
         print_json(advice.document())
         return

@@ -79,7 +79,8 @@ def plan(
         from slimnb.planning.probe import try_rate
 
         rate, no_rate = try_rate(model, setup, device_here(), round(work.tokens_per_row) if work else length)
-    made = planning.make_plan(architecture, setup, there_is or free_memory(chosen), work, rate, no_rate)
+    there_is = there_is or free_memory(chosen)
+    made = planning.make_plan(architecture, setup, there_is, work, rate, no_rate, train_on or "NAME")
     if as_json:
         print_json(made.document())
     else:

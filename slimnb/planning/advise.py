@@ -6,14 +6,15 @@ names which. What the saved runs do not cover is said first of all.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from slimnb.analysis.gains import gains_frame
-from slimnb.planning.evidence import Expectation, elsewhere, expect, rows_of
-from slimnb.planning.plan import Plan, command
+from slimnb.planning.evidence import Expectation, elsewhere, expect, model_to_learn_from, rows_of
+from slimnb.planning.plan import EPOCHS, Plan, command
 from slimnb.store.runs import RunFolder
 from slimnb.units import duration, gigabytes
 
@@ -59,38 +60,43 @@ def advise(
     runs: Sequence[RunFolder],
     nearness: Nearness,
     missing: Sequence[str] = (),
+    epochs: float = EPOCHS,
+    columns: Mapping[str, str] | None = None,
 ) -> Advice:
     """Put the page together, for the method and setup of the plan.
 
     Args:
-        runs: saved ones, to learn from.
+        runs: saved ones, to learn from: those of one model, the plan's where there are any.
         missing: what could not be found out, in words.
+        epochs, columns: of the training, for the command to run.
     """
-    setup, rows = plan.prediction.setup, rows_of(gains_frame(runs), plan.prediction.setup.method)
+    setup = plan.prediction.setup
+    of = model_to_learn_from(plan.model, [run.config.model for run in runs if run.config.method == setup.method])
+    runs = [run for run in runs if run.config.model == of]
+    rows = rows_of(gains_frame(runs), setup.method)
     expected = tuple(expect(rows, train_on, benchmark, nearness.get(benchmark, {})) for benchmark in benchmarks)
     gaps = list(missing)
-    models = {run.config.model for run in runs if run.config.method == setup.method}
     if not rows:
         gaps.append(f"no saved run of method {setup.method} is here to learn from")
-    elif plan.model not in models:
+    elif of != plan.model:
         gaps.append(
-            f"the saved runs are of {', '.join(sorted(models))}, not of {plan.model}: a gain there says that the "
-            "data can teach, not how much this model will learn from it"
+            f"the saved runs are of {of}, not of {plan.model}: a gain there says that the data can teach, not how much "
+            "this model will learn from it"
         )
     gaps += _other_lengths(plan, [run for run in runs if run.record.id in {row["run"] for row in rows}])
     unknown = [one.benchmark for one in expected if one.kind == "none"]
     if unknown and rows:
-        gaps.append(f"no saved run of method {setup.method} was scored on {', '.join(unknown)}")
+        gaps.append(f"no saved run of method {setup.method} on {of} was scored on {', '.join(unknown)}")
     if any(one.kind == "others" for one in expected):
         gaps.append(
-            f"no saved run was trained on {train_on}; the intervals below are of other training sets, and yours may "
-            "lie outside all of them"
+            f"no saved run of {of} was trained on {train_on}; the intervals below are of other training sets, and "
+            "yours may lie outside all of them"
         )
-    whole = command(plan.model, setup).replace("NAME", train_on)
+    run_it = command(plan.model, setup, train_on, epochs, columns)
     return Advice(
         plan=plan, train_on=train_on, gaps=tuple(gaps), nearness=nearness, expected=expected,
         forgetting=elsewhere(rows, train_on), cost=_cost(plan),
-        command=f"{whole} --benchmarks {','.join(benchmarks)}",
+        command=f"{run_it} --benchmarks {shlex.quote(','.join(benchmarks))}",
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ Nothing is fitted here. A number is one that a run measured, with the run's id; 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,16 +65,28 @@ def _evidence(record: dict[str, Any], config: dict[str, Any]) -> Evidence:
 def measured_of(method: Method, model: str, runs: list[Evidence]) -> tuple[str, ...]:
     """What saved runs of a method showed, in sentences with their ids; that there are none, where there are none."""
     chosen = [run for run in runs if run.method == method and run.training_set]
-    same = [run for run in chosen if run.model == model] or chosen
+    of = model_to_learn_from(model, [run.model for run in chosen])
+    same = [run for run in chosen if run.model == of]
     said = [sentence for run in same if (sentence := _sentence(run, runs))]
     if not said:
         return (f"Evidence: no saved run of method {method} is here to say what to expect.",)
     shown = [f"Evidence: {said[0]}", *said[1:MOST]]
-    if same[0].model != model:
-        shown.append(f"That is {same[0].model}, not {model}: it shows what may happen, not how much of it.")
+    if of != model:
+        shown.append(f"That is {of}, not {model}: it shows what may happen, not how much of it.")
     if len(said) > MOST:
         shown.append(f"{len(said) - MOST} more runs of {method} lie beside them (`slimnb advise` puts them together).")
     return tuple(shown)
+
+
+def model_to_learn_from(model: str, models: Sequence[str]) -> str:
+    """The model itself where runs are of it, else the one that most runs are of.
+
+    One, and not several: a gain of one model is no expectation of another's.
+
+    Args:
+        models: those of the runs that there are, one a run.
+    """
+    return model if model in models else max(sorted({*models}), key=models.count, default=model)
 
 
 MOST = 2

@@ -6,6 +6,8 @@ is left for the driver and for the gaps between tensors.
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,6 +23,8 @@ from slimnb.units import duration, gigabytes
 
 CARDS = (8, 12, 16, 24, 40, 80)
 """GB of the usual graphics cards."""
+EPOCHS = 3.0
+"""Of a `slimnb run` that is not told how many."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,19 @@ class MethodPeaks:
 
 
 def make_plan(
-    architecture: Architecture, setup: Setup, memory: int, work: Work | None, rate: Rate | None, no_rate: str
+    architecture: Architecture,
+    setup: Setup,
+    memory: int,
+    work: Work | None,
+    rate: Rate | None,
+    no_rate: str,
+    train_on: str = "NAME",
 ) -> Plan:
     """Predict, look for what fits into `memory` bytes, and say what to do.
 
     Args:
         no_rate: why there is no rate, where there is none.
+        train_on: the training set, for the command to run; NAME where it is yet to be named.
 
     Raises:
         SlimnbError: a value is out of range, or the architecture cannot be rehearsed.
@@ -115,11 +126,12 @@ def make_plan(
         no_rate = "method base trains nothing"
     elif work is None:
         no_rate = "no training set: name one with --train-on, or its size with --rows and --tokens-per-row"
+    epochs = work.epochs if work else EPOCHS
     return Plan(
         model=architecture.name, parameters=architecture.parameters, prediction=predict(architecture, setup),
         memory=memory, largest_micro_batch=largest_micro_batch(architecture, setup, memory),
         largest_rank=largest_rank(architecture, setup, memory), work=work, rate=rate, seconds=seconds,
-        no_seconds=no_rate if seconds is None else None, advice=advise(architecture, setup, memory),
+        no_seconds=no_rate if seconds is None else None, advice=advise(architecture, setup, memory, train_on, epochs),
     )  # fmt: skip
 
 
@@ -148,8 +160,10 @@ def _tried(architecture: Architecture, setup: Setup, memory: int) -> tuple[Predi
     return min(tried, key=lambda one: one.peak), tried[0]
 
 
-def advise(architecture: Architecture, setup: Setup, memory: int) -> tuple[str, ...]:
-    """Which method, why, what it costs, and what saved runs of it showed."""
+def advise(
+    architecture: Architecture, setup: Setup, memory: int, train_on: str = "NAME", epochs: float = EPOCHS
+) -> tuple[str, ...]:
+    """Which method, why, what it costs, what saved runs of it showed, and the command to run."""
     chosen, lora = _tried(architecture, setup, memory)
     if chosen.peak > memory:
         return (
@@ -171,14 +185,29 @@ def advise(architecture: Architecture, setup: Setup, memory: int) -> tuple[str, 
                 f"2405.09673), and leaves a whole model of {_megabytes(full.saved_bytes)}."
             )
             said += measured_of("full", architecture.name, runs)
-    return (*said, f"To run it: {command(architecture.name, chosen.setup)}")
+    return (*said, f"To run it: {command(architecture.name, chosen.setup, train_on, epochs)}")
 
 
-def command(model: str, setup: Setup) -> str:
-    """The `slimnb run` that does it, with a training set to be named."""
+def command(
+    model: str,
+    setup: Setup,
+    train_on: str = "NAME",
+    epochs: float = EPOCHS,
+    columns: Mapping[str, str] | None = None,
+) -> str:
+    """The `slimnb run` that does it, as a shell takes it.
+
+    Args:
+        train_on: NAME where the training set is yet to be named.
+        columns: for a file, slimnb's name of a column -> the file's.
+    """
     usual = Setup(setup.method)
     given = {"--rank": "rank", "--batch-size": "batch_size", "--max-length": "length", "--optimizer": "optimizer"}
-    words = [f"slimnb run --model {model} --method {setup.method} --train-on NAME"]
+    words = [f"slimnb run --model {shlex.quote(model)} --method {setup.method} --train-on {shlex.quote(train_on)}"]
+    if columns:
+        words.append("--columns " + shlex.quote(",".join(f"{name}={column}" for name, column in columns.items())))
+    if epochs != EPOCHS:
+        words.append("--epochs " + str(epochs).removesuffix(".0"))
     words += [f"{option} {getattr(setup, name)}" for option, name in given.items()
               if getattr(setup, name) != getattr(usual, name)]  # fmt: skip
     return " ".join([*words, *(["--gradient-checkpointing"] if setup.checkpointing else [])])

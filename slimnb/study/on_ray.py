@@ -109,9 +109,15 @@ class Ray:
         except self._ray.exceptions.OutOfMemoryError:
             return Outcome(note_out_of_memory(look(task.config, task.path), "Ray"))
         except self._ray.exceptions.RayError as error:
-            return Outcome(replace(look(task.config, task.path), error=str(error).splitlines()[0]))
+            return Outcome(replace(look(task.config, task.path), error=reason_of(error)))
 
     @staticmethod
     def _fit(node: dict[str, float], needs: dict[str, float]) -> int:
         """How many runs a node can hold at once."""
         return int(min(node.get(name, 0) // amount for name, amount in needs.items() if amount))
+
+
+def reason_of(error: Exception) -> str:
+    """One line of an error of Ray's: the last, for one of a task's begins with where it was and its traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slimnb.config import RunConfig
 from slimnb.errors import SlimnbError
+from slimnb.store.ownership import NewerSchemaError, record_now
 from slimnb.store.runs import RunFolder
 from slimnb.study.grid import StudyConfig
 
@@ -20,6 +21,8 @@ class Cell:
     status: str
     """A run's status, or `missing`; `broken` where its folder cannot be read, `misplaced` where that holds another."""
     error: str | None = None
+    retry_helps: bool = True
+    """Of a `broken` one: whether `--retry` may carry it out anew."""
 
 
 def cells(study: StudyConfig, root: Path) -> list[Cell]:
@@ -35,7 +38,10 @@ def look(config: RunConfig, path: Path) -> Cell:
     try:
         folder = RunFolder.read(path)
     except SlimnbError as error:
-        return Cell(config, path, "broken", str(error))
+        if _may_be_replaced(path):
+            return Cell(config, path, "broken", str(error))
+        helps = f"the rest may be whole, so --retry leaves it alone: move {path} away to carry the run out anew"
+        return Cell(config, path, "broken", f"{error}; {helps}", retry_helps=False)
     if folder.config != config:
         error = f"{path / 'config.json'}: another configuration than the folder's name stands for; move it away"
         return Cell(config, path, "misplaced", error)
@@ -51,8 +57,19 @@ def why_left(cell: Cell, retry: bool) -> str | None:
     """
     if cell.status == "completed":
         return "complete already"
-    if cell.status == "misplaced":
+    if cell.status == "misplaced" or not cell.retry_helps:
         return f"left as it is: {cell.error}"
     if cell.status in ("failed", "out_of_memory", "broken") and not retry:
         return f"left as it is ({cell.status}: {cell.error}); --retry tries it again"
     return None
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Whether an attempt takes up a folder that cannot be read, as slimnb.store.ownership decides it: not one that is
+    complete or a newer slimnb's, nor one of which nobody can tell now."""
+    try:
+        return record_now(path).status != "completed"
+    except NewerSchemaError:
+        return False
+    except SlimnbError as error:
+        return not isinstance(error.__cause__, OSError)

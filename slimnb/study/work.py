@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -62,16 +63,27 @@ class Outcome:
 def carry_out(task: Task, stopped: Callable[[], bool] = lambda: False) -> Outcome:
     """Carry out a run, or go on with it, and give what its folder says at the end.
 
-    A run that another process works on is waited for: it may be one that is just stopping. A run that fails raises
-    nothing.
+    A run that another process works on is waited for: it may be one that is just stopping. So is one that another
+    process has begun meanwhile: until it has imported all that it needs there is no folder to tell of it. A run that
+    fails raises nothing.
 
     Args:
         stopped: asked again and again; once true, the run is told to stop.
     """
-    while (cell := look(task.config, task.path)).status == "running" and not stopped():
-        time.sleep(POLL_SECONDS)
-    if cell.status in ("completed", "misplaced") or stopped():
-        return Outcome(cell)
+    while True:
+        while (cell := look(task.config, task.path)).status == "running" and not stopped():
+            time.sleep(POLL_SECONDS)
+        if cell.status in ("completed", "misplaced") or stopped():
+            return Outcome(cell)
+        if not os.access(task.directory, os.X_OK):
+            return Outcome(replace(cell, status="failed", error=_no_directory(task.directory)))
+        outcome = _attempt(task, stopped)
+        if outcome.cell.status != "running":
+            return outcome
+
+
+def _attempt(task: Task, stopped: Callable[[], bool]) -> Outcome:
+    """A process for the run, up to its end; its cell is `running` where another process has the run."""
     command = [*COMMAND, "--runs", str(task.root), "--name", task.study]
     if task.data is not None:
         command += ["--data", str(task.data)]
@@ -134,6 +146,13 @@ def _end(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _no_directory(directory: Path) -> str:
+    return (
+        f"{directory}: the study was started in this directory, which is not on {socket.gethostname()} or cannot be "
+        "entered there; start it in one that lies on a shared file system, for names of files are relative to it"
+    )
 
 
 def _with_reason(cell: Cell, returncode: int, said: tuple[str, ...]) -> Cell:
