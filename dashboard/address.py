@@ -2,7 +2,8 @@
 
 The address is what counts. A box that is changed writes there before the page runs again, and the page reads from
 there. What an address asks for is looked up among the known options; anything else is named, and the default is
-shown. A page that is opened by its name alone, as from the sidebar, takes up what this session chose before.
+shown. A page that is opened by its name alone, as from the sidebar, takes up what this session chose before, as far as
+it has it: a key can have other options there, and nobody asked this page for them.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ MOST_NAMED = 5
 EVERYWHERE = ("study", "teach", "figures")
 """What another study does not put back."""
 
-# Of st.session_state: what the address asks for on this page, what this session chose, and what the page shows.
-ASKED, KEPT, SHOWN = "asked_by_address", "kept_choices", "shown_choices"
+# Of st.session_state: what is asked for on this page, whether by the address, what this session chose, and what the
+# page shows.
+ASKED, BY_ADDRESS, KEPT, SHOWN = "asked_choices", "asked_by_address", "kept_choices", "shown_choices"
 
 
 def begin() -> None:
     """Call before the first box of a page."""
     kept, asked = st.session_state.setdefault(KEPT, {}), st.query_params
     st.session_state[ASKED] = {key: asked.get_all(key) for key in asked} if asked else dict(kept)
+    st.session_state[BY_ADDRESS] = bool(asked)
     st.session_state[SHOWN] = {}
 
 
@@ -137,9 +140,11 @@ def choose_study(studies: Sequence[str]) -> str:
 
 
 def _known(label: str, key: str, known: Callable[[str], bool]) -> list[str]:
-    """What is asked for, less what cannot be had, which is named."""
+    """What is asked for, less what cannot be had, which is named if the address asks for it."""
     asked = st.session_state[ASKED].get(key) or []
     found, unknown = [one for one in asked if known(one)], [one for one in asked if not known(one)]
+    if not st.session_state[BY_ADDRESS]:
+        return found
     for one in unknown[:MOST_NAMED]:
         st.warning(f"{label}: the address asks for one that is not here:")
         say(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,8 @@ from slimnb.errors import SlimnbError
 
 MOST_SHOWN = 12
 """Fine-tunes of which a page draws figures unless others are chosen: more is no figure to read."""
+MOST_BASES = 12
+"""Base runs that a page begins with: of more, those that the fine-tunes are held against."""
 MOST_SEEDS = 5
 """Of a fine-tune, the first, that are put together on the first page."""
 
@@ -31,15 +33,26 @@ def tuned(runs: Sequence[SavedRun]) -> list[FineTune]:
 
     Of a large one those of the usual recipes whose training sets are made for a benchmark that was scored.
     """
-    return _tuned(_state(runs), runs)
+    everything = every_fine_tune(runs)
+    if len(everything) <= MOST_SHOWN:
+        return everything
+    usual = [one for one in everything if one.usual is None]
+    return ([one for one in usual if one.target in one.runs[0].record.scores] or usual)[:MOST_SHOWN]
+
+
+def every_fine_tune(runs: Sequence[SavedRun]) -> list[FineTune]:
+    """`fine_tunes` of the scored runs."""
+    return _fine_tunes(_state(runs), runs)
 
 
 def notable(runs: Sequence[SavedRun], seeds: int = 1) -> list[SavedRun]:
     """The runs that a page begins with: bases, and so many seeds of each fine-tune that the study is about."""
     runs, about = [run for run in runs if run.record.scores], tuned(runs)
-    bases = [run for run in runs if run.config.method == "base"]
+    bases = [run for run in runs if run.config.method == "base"]  # imported and merged ones among them
     held = {one.base.path for one in about if one.base}
-    kept = [run for run in bases if run.path in held] or bases[:1]
+    kept = bases
+    if len(bases) > MOST_BASES:
+        kept = [run for run in bases if run.path in held] or bases[:MOST_BASES]
     paths = {run.path for run in kept} | {run.path for one in about for run in one.runs[:seeds]}
     return [run for run in runs if run.path in paths]
 
@@ -68,14 +81,22 @@ def anatomies(runs: Sequence[SavedRun]) -> tuple[dict[str, Anatomy], list[str]]:
 
 def cost_notes(runs: Sequence[SavedRun]) -> list[str]:
     """Why the costs of trained runs do not compare their methods alone."""
-    trained, notes = [run for run in runs if run.config.training], []
+    return [f"{pair}: {reason}" for pair, reason in _cost_differences(runs)]
+
+
+def cost_reasons(runs: Sequence[SavedRun]) -> list[str]:
+    """The same without the runs, each reason once."""
+    return list(dict.fromkeys(reason for _, reason in _cost_differences(runs)))
+
+
+def _cost_differences(runs: Sequence[SavedRun]) -> Iterator[tuple[str, str]]:
+    trained = [run for run in runs if run.config.training]
     for run in trained[1:]:
         try:
             reasons = costs_differ_in(trained[0], run)
         except SlimnbError as error:
             reasons = [str(error)]
-        notes += [f"{trained[0].path.name} and {run.path.name}: {reason}" for reason in reasons]
-    return notes
+        yield from ((f"{trained[0].path.name} and {run.path.name}", reason) for reason in reasons)
 
 
 def asked(benchmark: str) -> Texts:
@@ -107,12 +128,8 @@ def _compared(state: object, margin: float, _runs: Sequence[SavedRun]) -> tuple[
 
 
 @st.cache_resource(ttl=600, max_entries=20, show_spinner=False)
-def _tuned(state: object, _runs: Sequence[SavedRun]) -> list[FineTune]:
-    everything = fine_tunes([run for run in _runs if run.record.scores])
-    if len(everything) <= MOST_SHOWN:
-        return everything
-    usual = [one for one in everything if one.usual is None]
-    return ([one for one in usual if one.target in one.runs[0].record.scores] or usual)[:MOST_SHOWN]
+def _fine_tunes(state: object, _runs: Sequence[SavedRun]) -> list[FineTune]:
+    return fine_tunes([run for run in _runs if run.record.scores])
 
 
 @st.cache_resource(ttl=600, max_entries=20, show_spinner="Comparing every fine-tune with its base")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -14,8 +15,8 @@ from slimnb.store.runs import RunFolder
 from slimnb.units import duration
 
 WHERE_TO_LOOK = """
-1. **Did LoRA help?** The first answer on *Overview*; then *Compare base with what was trained*: a point whose line does
-   not touch 0 is a change that chance does not explain.
+1. **Did LoRA help?** The first answer on *Overview*; then *Compare base with what was trained*: a change that the
+   table's column *verdict* calls resolved is one that chance does not explain.
 2. **Was QLoRA as good?** The second answer; then *Compare LoRA and QLoRA*: the table's column *within 2 points* says
    whether "as good" is shown.
 3. **What did it cost?** The third answer; then *Costs*.
@@ -31,13 +32,14 @@ HOW_TO_READ = {
     "with other items of the same kind the score would lie there. Bars whose lines overlap may still differ, since the "
     "runs answered the same items: look at the changes. The dashes are what guessing would score.",
     "differences": "A point is the change on the same items and its line the 95% interval. A line that crosses 0 means "
-    "that the change is not resolved with so many items, which is not the same as no change.",
+    "that the change is not resolved with so many items, which is not the same as no change. One that does not cross 0 "
+    "may be unresolved, too, once several benchmarks are corrected for: the verdict counts.",
     "equivalence": "The grey band is what counts as no difference. Only a line that lies wholly within the band shows "
     "that the two are as good as each other; one that crosses 0 but leaves the band shows nothing.",
     "curves": "A falling loss means that the model predicts the training answers better, and says nothing of new "
     "questions: for that look at the scores. With smoothing the pale line is what was measured.",
     "cost": "Up is better and left is cheaper. The dotted line joins the runs that no other beats in both; two points "
-    "whose lines overlap are not told apart by their scores.",
+    "whose lines overlap may still differ, since the runs answered the same items: *Compare* tells.",
     "predicted": "A point is one training. On the diagonal the prediction is exact; in the grey band it misses by less "
     "than a fifth. Below the band more memory was taken than foreseen.",
     "gains": "A cell is the change of a benchmark (column) by training on a set (row), in points. Blue gained, orange "
@@ -117,6 +119,22 @@ def spent(name: str, runs: Sequence[RunFolder]) -> str:
         scoring = "" if runs[0].config.training else ", scoring"
         said.append(f"{max(peaks) / 1e9:.2f} GB of memory at most{scoring}")
     return f"{name}: {', '.join(said) or 'not recorded'}."
+
+
+def costs_apart(reasons: Sequence[str]) -> str:
+    """One sentence of all that keeps costs from being compared: reasons of `slimnb.analysis.guard.costs_differ_in`."""
+    said = "; ".join(dict.fromkeys(map(_in_short, reasons)))
+    return f"These do not compare everywhere ({said}): the page Cost says which."
+
+
+def _in_short(reason: str) -> str:
+    """A reason without its numbers, which are others for each pair of runs."""
+    if reason.endswith(" runs at once on the machine"):
+        return "runs at once"
+    if reason.startswith("other programs "):
+        return "other programs' load"
+    field = re.match("([a-z_]+) .* and ", reason)
+    return f"other {field[1].replace('_', ' ')}" if field else reason
 
 
 def score_cell(row: Any) -> str:

@@ -216,6 +216,12 @@ def test_comparisons_become_rows_of_the_second_run(make_run: MakeRun):
     assert comparisons_frame([], runs).empty
 
 
+def test_counts_over_several_seeds_are_said_to_be_over_them():
+    hovers = [traces(differences(changed().assign(seeds=seeds)))[0].hovertext for seeds in (1, 3)]
+    assert [hover.endswith("25 fixed, 5 broken") for hover in hovers] == [True, False]
+    assert hovers[1].endswith("25 fixed, 5 broken (over the seeds)")
+
+
 def test_empty_input_gives_a_figure_that_says_so():
     nothing = pd.DataFrame()
     refused = changed().tail(1)

@@ -56,19 +56,20 @@ def page() -> None:
 
 def _changes(chosen: Sequence[SavedRun], done: list[Comparison], margin: float) -> None:
     """The forest plots and the table."""
-    against = [one for one in done if one.first.runs[0] == chosen[0].record.id]
-    methods = [run.config.method for run in chosen]
-    as_good = methods[0] == "lora" and set(methods[1:]) == {"qlora"}  # the question is equivalence
-    made = f"comparisons_frame([one for one in compare_all(runs, {margin:g})[0] if {{}}], runs)"
-    is_against = "one.first.runs[0] == runs[0].record.id"
+    against = [one for one in done if chosen[0].record.id in one.first.runs]
+    methods = {run.record.id: run.config.method for run in chosen}
+    sides = {(methods[one.first.runs[0]], methods[one.second.runs[0]]) for one in against}
+    as_good = sides == {("lora", "qlora")}  # the question is equivalence
+    picked = "one for one in compare_all(runs, {:g})[0] if runs[0].record.id {} one.first.runs"
+    made = f"comparisons_frame([{picked}], runs)"
     chart(
         differences, comparisons_frame(against, chosen), "equivalence" if as_good else "differences", chosen,
-        made.format(is_against), key="against", title="Change against the first", margin=margin if as_good else None,
+        made.format(margin, "in"), key="against", title="Change against the first", margin=margin if as_good else None,
     )  # fmt: skip
     if between := [one for one in done if one not in against]:
         chart(
             differences, comparisons_frame(between, chosen), "equivalence", chosen,
-            made.format(is_against.replace("==", "!=")), key="between", title="QLoRA against LoRA", margin=margin,
+            made.format(margin, "not in"), key="between", title="QLoRA against LoRA", margin=margin,
         )  # fmt: skip
     if not done:
         return
@@ -78,9 +79,11 @@ def _changes(chosen: Sequence[SavedRun], done: list[Comparison], margin: float) 
     whole = [comparison_record(one) for one in done]
     downloads(frame, "comparison", lambda: json.dumps(whole, indent=2))
     st.caption(
-        "Intervals are 95%. Fixed: wrong in the first, right in the second. Broken: the other way round. p: McNemar's "
-        "exact test, Holm-corrected over the benchmarks of a pair. Resolvable: the change that so many items show in 4 "
-        "cases of 5. Runs that differ in the seed alone are taken together."
+        "Intervals are 95%. Fixed: wrong in the first, right in the second. Broken: the other way round. Runs that "
+        "differ in the seed alone are taken together: then fixed and broken are the items that are more and less often "
+        "right. p: McNemar's exact test, over several seeds the sign-flip test, where a benchmark has subjects at "
+        "least the test clustered by them; Holm-corrected over the benchmarks of a pair. Resolvable: the change that "
+        "so many items show in 4 cases of 5."
     )
     with st.expander("In words"):
         for one in done:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,14 +14,14 @@ import streamlit as st
 
 from dashboard.address import choose, choose_several
 from dashboard.computed import anatomies, notable
-from dashboard.saved import changed
+from dashboard.saved import SavedRun, changed
 from dashboard.store import the_runs
 from dashboard.widgets import chart, clean, downloads, say, table
 from slimnb.anatomy import Anatomy, anatomy_frame, findings, overlap_finding
 from slimnb.anatomy.record import FILE
 from slimnb.anatomy.report import notes
 from slimnb.figures import QUANTITIES, by_layer, intruders, quantization, spectra
-from slimnb.figures.mechanism import ALL_KINDS
+from slimnb.figures.mechanism import ALL_KINDS, of_kind
 
 MADE = "anatomy_frame(runs)"
 LISTS = ["shape", "singular_values", "cosines"]
@@ -52,7 +53,7 @@ def page() -> None:
         chosen = choose("Kind of matrix", [ALL_KINDS, *kinds], "kind", write=False)
         kind = None if chosen == ALL_KINDS else chosen
     with right:
-        column = titles[choose("By layer", list(titles), "what", write=False)]
+        column = titles[choose("By layer", list(titles), "quantity", write=False)]
     left, right = st.columns(2)
     with left:
         chart(spectra, frame, "spectra", runs, MADE, kind=kind)
@@ -60,9 +61,10 @@ def page() -> None:
         chart(by_layer, frame, "by_layer", runs, MADE, quantity=column, kind=kind)
     left, right = st.columns(2)
     with left:
-        chart(intruders, frame, "intruders", runs, MADE)
+        chart(intruders, frame, "intruders", runs, MADE, kind=kind)
     with right:
-        chart(quantization, frame, "quantization", runs, MADE)
+        model = _model_drawn(of_kind(frame, kind), runs)
+        chart(quantization, frame, "quantization", runs, MADE, kind=kind, model=model)
     if not frame.empty:  # as it is, too, where an anatomy holds no matrix
         _in_words(found)
         st.subheader("Every matrix")
@@ -70,6 +72,14 @@ def page() -> None:
         shown.columns = [str(name).replace("_", " ") for name in shown]
         table(shown.to_dict("records"), "Every trained matrix with its quantities")
         downloads(shown, "anatomy")
+
+
+def _model_drawn(frame: pd.DataFrame, runs: Sequence[SavedRun]) -> str | None:
+    """Whose weights `quantization` draws, where the runs are of several models."""
+    models = {run.path.name: run.config.model for run in runs}
+    if frame.empty or len({*models.values()}) == 1:
+        return None
+    return Path(models[frame["run"].iloc[0]]).name
 
 
 def _in_words(found: Mapping[str, Anatomy]) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.address import here
 from dashboard.answers import answers
-from dashboard.computed import MOST_SEEDS, gained, notable, tuned
+from dashboard.computed import MOST_BASES, MOST_SEEDS, every_fine_tune, gained, notable, tuned
 from dashboard.saved import SavedRun, stored_plan
 from dashboard.store import the_runs
 from dashboard.widgets import chart, downloads, say, table, where_to_click
@@ -30,11 +30,7 @@ def page() -> None:
         return
     where_to_click()
     _how_complete(everything)
-    scored = sum(bool(run.record.scores) for run in everything)
-    if len(runs) < scored:
-        st.caption(f"{len(runs)} of {scored} scored runs are shown here: of a large study the fine-tunes of the usual "
-                   f"recipes for what was scored, with {MOST_SEEDS} seeds of each at most. The other pages have them "
-                   "all.")  # fmt: skip
+    _what_is_left_out(everything, len(runs))
     gains, scores_ = gained(runs), mean_scores_frame(runs)
     names = labels(scores_)
     for answer in answers(runs, tuned(runs), gains, names):
@@ -47,6 +43,24 @@ def page() -> None:
                 st.page_link(f"views/{answer.page}.py", label=answer.link, query_params=query, icon=":material/search:")
     _figures(runs, gains, scores_)
     _table(gains, scores_)
+
+
+def _what_is_left_out(everything: Sequence[SavedRun], shown: int) -> None:
+    """How many runs the first page does not speak of, and by which of its limits."""
+    scored = [run for run in everything if run.record.scores]
+    if shown == len(scored):
+        return
+    about, every = tuned(everything), every_fine_tune(everything)
+    limits = []
+    if len(about) < len(every):
+        limits.append("of a large study the fine-tunes of the usual recipes for what was scored")
+    if any(len(one.runs) > MOST_SEEDS for one in about):
+        limits.append(f"{MOST_SEEDS} seeds of each fine-tune at most")
+    if sum(len(one.runs) for one in every) < sum(run.config.training is not None for run in scored):
+        limits.append("of a fine-tune's seeds those that are complete")
+    if sum(run.config.method == "base" for run in scored) > MOST_BASES:
+        limits.append(f"of more than {MOST_BASES} base runs those of the fine-tunes, or the first {MOST_BASES}")
+    st.caption(f"{shown} of {len(scored)} scored runs are shown here: {'; '.join(limits)}. The other pages have all.")
 
 
 def _figures(runs: Sequence[SavedRun], gains: pd.DataFrame, scored: pd.DataFrame) -> None:

@@ -41,7 +41,7 @@ def spectra(frame: pd.DataFrame, kind: str | None = None) -> go.Figure:
         kind: only matrices of this kind, e.g. q_proj.
     """
     figure, said, styles = blank(), [], line_styles(frame)
-    rows = _of_kind(frame, kind)
+    rows = of_kind(frame, kind)
     for run, label in labels(rows).items():
         matrices = [np.array(values) for values in rows.loc[rows["run"] == run, "singular_values"]]
         shares = pd.DataFrame([pd.Series(values / values[0]) for values in matrices if values.size and values[0] > 0])
@@ -61,7 +61,7 @@ def spectra(frame: pd.DataFrame, kind: str | None = None) -> go.Figure:
 def by_layer(frame: pd.DataFrame, quantity: str = "effective_rank", kind: str | None = None) -> go.Figure:
     """One of QUANTITIES from the first layer to the last: the median over a layer's matrices, and their range."""
     drawn, figure, said, styles = QUANTITIES[quantity], blank(), [], line_styles(frame)
-    rows = _of_kind(frame, kind)
+    rows = of_kind(frame, kind)
     rows = rows.dropna(subset=[quantity]) if quantity in rows else rows.head(0)
     for run, label in labels(rows).items():
         layers = rows.loc[rows["run"] == run].groupby("layer")[quantity].agg(["min", "median", "max"]) / drawn.scale
@@ -73,10 +73,11 @@ def by_layer(frame: pd.DataFrame, quantity: str = "effective_rank", kind: str | 
     return finish(figure, title, "layer", drawn.axis, alt, 440, empty)
 
 
-def intruders(frame: pd.DataFrame) -> go.Figure:
+def intruders(frame: pd.DataFrame, kind: str | None = None) -> go.Figure:
     """The share of the leading singular vectors of W + dW that are intruders, as the threshold is swept."""
     figure, said, styles = blank(), [], line_styles(frame)
-    rows = frame.dropna(subset=["cosines"]) if "cosines" in frame else frame.head(0)
+    rows = of_kind(frame, kind)
+    rows = rows.dropna(subset=["cosines"]) if "cosines" in rows else rows.head(0)
     for run, label in labels(rows).items():
         cosines = np.concatenate([np.array(one, dtype=float) for one in rows.loc[rows["run"] == run, "cosines"]])
         if not cosines.size:
@@ -89,18 +90,24 @@ def intruders(frame: pd.DataFrame) -> go.Figure:
             hovertext=hover, **styles[run],
         )  # fmt: skip
         said.append(f"{label} {counts[THRESHOLDS.index(0.5)]} of {cosines.size} at 0.5")
-    alt = f"Leading singular vectors of W + dW that W has not: {'; '.join(said)}."
+    alt = f"Leading singular vectors of W + dW that W has not, {_named(kind)}: {'; '.join(said)}."
     x, y = "threshold of the best cosine with one of W", "intruders among leading vectors (%)"
-    return finish(figure, "Intruder dimensions", x, y, alt, 440, "no run has its intruder dimensions stored")
+    title, empty = f"Intruder dimensions, {_named(kind)}", "no run has its intruder dimensions stored"
+    return finish(figure, title, x, y, alt, 440, empty)
 
 
-def quantization(frame: pd.DataFrame) -> go.Figure:
+def quantization(frame: pd.DataFrame, kind: str | None = None, model: str | None = None) -> go.Figure:
     """What W loses in 4 bits, by kind of matrix and format: median over layers, and their range.
 
-    W is the weight before training, and so the same for all runs of a model: that of the frame's first run is drawn.
+    W is the weight before training, and so the same for all runs of a model: that of the first run with matrices of
+    the kind is drawn.
+
+    Args:
+        model: the name of that run's model, to be said where the frame has runs of several.
     """
     figure, said = blank(), []
-    first = frame.loc[frame["run"] == frame["run"].iloc[0]] if len(frame) else frame
+    rows = of_kind(frame, kind)
+    first = rows.loc[rows["run"] == rows["run"].iloc[0]] if len(rows) else rows
     kinds = list(dict.fromkeys(first["kind"])) if len(first) else []
     for form in FORMATS:
         name, colour, symbol = FORMAT_STYLE[form]
@@ -122,10 +129,11 @@ def quantization(frame: pd.DataFrame) -> go.Figure:
         said.append(f"{name} {100 * errors[f'error_{form}'].median():.2f}%")
     ticks = [text(kind).replace("_", "_<br>") for kind in kinds]
     figure.update_xaxes(tickvals=list(range(len(kinds))), ticktext=ticks, tickangle=0)
-    alt = f"Error of the weights in 4 bits, median over matrices: {'; '.join(said)}."
+    title = f"Error of {model or 'the weights'} in 4 bits, {_named(kind)}"
+    alt = f"{title}, median over matrices: {'; '.join(said)}."
     y = "||W - Q(W)|| / ||W|| (%)"
     empty = "no run has its quantization error stored"
-    return finish(figure, "Error of the weights in 4 bits", "kind of matrix", y, alt, 440, empty)
+    return finish(figure, title, "kind of matrix", y, alt, 440, empty)
 
 
 def _band(
@@ -143,7 +151,8 @@ def _band(
     figure.add_scatter(name=name, mode="lines+markers", x=x, y=middle.tolist(), hovertext=hover, **style)
 
 
-def _of_kind(frame: pd.DataFrame, kind: str | None) -> pd.DataFrame:
+def of_kind(frame: pd.DataFrame, kind: str | None) -> pd.DataFrame:
+    """The matrices of one kind, or all."""
     return frame.loc[frame["kind"] == kind] if kind and len(frame) else frame
 
 

@@ -73,6 +73,7 @@ def differences(frame: pd.DataFrame, title: str = "Change against base", margin:
             change = f"{100 * row.difference:+.1f} points ({100 * row.low:+.1f} to {100 * row.high:+.1f})"
             said.append(f"{names[row.run]} {change} on {benchmark}")
             hover = f"{text(said[-1])}<br>n = {row.n:.0f}: {row.fixed:.0f} fixed, {row.broken:.0f} broken"
+            hover += " (over the seeds)" if getattr(row, "seeds", 1) > 1 else ""
             add_point(figure, row, hover, x=100 * row.difference, y=at, error_x="difference")
         at += 1
     figure.update_yaxes(tickvals=list(ticks), ticktext=list(ticks.values()), range=[at - 0.3, -0.7], showgrid=False)

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.pages import PAGES as TITLES
+from slimnb.io.files import write_json
+from slimnb.store.runs import RunFolder
 from tests.conftest import ROOT
 
 APP = ROOT / "dashboard" / "app.py"
@@ -33,6 +36,24 @@ def checked(app: AppTest) -> AppTest:
     wrong = [(one.value, *one.stack_trace) for one in app.exception]
     assert not wrong, wrong
     return app
+
+
+def by_its_name_alone(app: AppTest, page: str) -> AppTest:
+    """Another page of the same session, as from the sidebar."""
+    app.query_params.clear()
+    return checked(app.switch_page(f"views/{page}.py").run())
+
+
+def links(app: AppTest) -> dict[str, dict[str, list[str]]]:
+    """Label of each link to a page -> what that page is asked for."""
+    return {one.proto.label: parse_qs(one.proto.query_string) for one in app.get("page_link")}
+
+
+def of_another_model(run: RunFolder) -> RunFolder:
+    """The run as one of a model called `other`."""
+    run.config = run.config.model_copy(update={"model": "other"})
+    write_json(run.path / "config.json", run.config.model_dump(mode="json"))
+    return run
 
 
 def texts(app: AppTest) -> str:

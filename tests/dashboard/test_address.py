@@ -4,7 +4,7 @@ import pytest
 
 from slimnb.store.runs import RunFolder
 from tests.conftest import MakeRun
-from tests.dashboard.app import EVIL, Open, checked, figures, names
+from tests.dashboard.app import EVIL, Open, by_its_name_alone, checked, figures, names
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,11 @@ def test_another_study_starts_the_choices_anew(open_page: Open, runs: dict[str, 
     app.selectbox(key="study").set_value("<i>study")
     assert names(figures(checked(app.run()))[0]) == ["LoRA", "QLoRA", "full"]
     assert "run" not in app.query_params and not app.warning and app.query_params["teach"] == "1"
+
+
+def test_what_was_chosen_on_another_page_is_no_fault_of_the_address(open_page: Open, runs: dict[str, RunFolder]):
+    app = open_page("cost", run=[runs["base"].path.name, runs["full"].path.name])
+    app = by_its_name_alone(app, "training")
+    assert not app.warning and names(figures(app)[0]) == ["full"]  # base has no training
+    app.query_params["run"] = runs["base"].path.name
+    assert "the address asks for one that is not here" in checked(app.run()).warning[0].value

@@ -11,7 +11,7 @@ from slimnb.anatomy.record import FILE
 from slimnb.store.runs import RunFolder
 from tests.browser.invented import BENCHMARKS, STUDY, scored
 from tests.conftest import MakeRun
-from tests.dashboard.app import Open, figures, names, opened, texts
+from tests.dashboard.app import Open, by_its_name_alone, figures, names, of_another_model, opened, texts
 
 Study = dict[str, RunFolder]
 
@@ -127,11 +127,33 @@ def test_the_mechanism_is_drawn_from_what_is_stored(open_page: Open, study: Stud
 
 
 def test_one_kind_of_matrix_and_another_quantity_are_chosen(open_page: Open, study: Study):
-    app = open_page("mechanism", study=STUDY, kind="v_proj", what="Size of the update", run=study["base"].path.name)
-    assert app.warning  # base has none
-    _, by_layer, _, _ = figures(open_page("mechanism", study=STUDY, kind="v_proj", what="Size of the update"))
+    asked = {"study": STUDY, "kind": "v_proj", "quantity": "Size of the update"}
+    assert open_page("mechanism", **asked, run=study["base"].path.name).warning  # base has none
+    _, by_layer, intruders, quantization = figures(open_page("mechanism", **asked))
     assert titles(by_layer) == "Size of the update by layer, v_proj"
     assert by_layer["layout"]["yaxis"]["title"]["text"] == "||dW|| / ||W|| (%)"
+    assert titles(intruders) == "Intruder dimensions, v_proj" and "of n = 9" in intruders["data"][0]["hovertext"][0]
+    assert titles(quantization) == "Error of the weights in 4 bits, v_proj"
+    assert quantization["layout"]["xaxis"]["ticktext"] == ["v_<br>proj"]
+
+
+def test_the_model_whose_weights_are_rounded_is_named_where_there_are_several(open_page: Open, study: Study):
+    first = study["lora workshop_cs"]
+    of_another_model(first)
+    chosen = [first.path.name, study["full workshop_commonsense"].path.name]
+    quantization = figures(open_page("mechanism", study=STUDY, run=chosen))[3]
+    assert titles(quantization) == "Error of other in 4 bits, all kinds"
+    quantization = figures(open_page("mechanism", study=STUDY, run=chosen[1:]))[3]
+    assert titles(quantization) == "Error of the weights in 4 bits, all kinds"
+
+
+def test_what_training_shows_is_no_choice_of_the_mechanisms_quantity(open_page: Open, study: Study):
+    for run in study.values():
+        (run.path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0, "learning_rate": 0.1}\n', encoding="utf-8")
+    app = open_page("training", study=STUDY, what="Learning rate")
+    app = by_its_name_alone(app, "mechanism")
+    assert titles(figures(app)[1]) == "Effective rank by layer, all kinds" and "what" not in app.query_params
+    assert app.session_state["kept_choices"]["what"] == ["Learning rate"]
 
 
 def test_what_is_expected_stands_beside_what_is_seen(open_page: Open, study: Study):
