@@ -233,6 +233,8 @@ def test_a_run_beside_it_is_no_other_program(make_run: MakeRun) -> None:
         run.record.costs.train_contention = 0.51
         run.write_environment(run.environment() | {"jobs": 2})
     assert costs_differ_in(one, other) == []
+    other.record.costs.train_contention = 0.7  # more than a run beside it takes
+    assert costs_differ_in(one, other) == ["other programs took 2% and 40% of the machine"]
 
 
 def test_a_difference_in_more_than_the_method_weakens_a_comparison(make_run: MakeRun) -> None:

@@ -133,9 +133,12 @@ def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
 
 
 def contention(run: RunFolder) -> float:
-    """Other programs' share of the machine while a run trained; 0 where not known, or where it was shared with other
-    runs of its study: what those took cannot be told from the rest."""
-    return 0.0 if (run.environment().get("jobs") or 1) > 1 else run.record.costs.train_contention or 0.0
+    """What other programs took of a run's machine while it trained; 0 where not known.
+
+    Of the runs at once each has an equal part of it, and what the others do in theirs is no other program's.
+    """
+    jobs, others = run.environment().get("jobs") or 1, run.record.costs.train_contention or 0.0
+    return max(0.0, 1 - jobs * (1 - others))
 
 
 def config_difference(first: RunFolder, second: RunFolder) -> dict[str, tuple[Any, Any]]:

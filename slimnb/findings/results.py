@@ -195,8 +195,8 @@ def costs(study: Study) -> Iterator[str]:
     share = max(map(contention, study.runs), default=0.0)
     if share >= NOTICED:
         yield (
-            f"Other programs took up to {share:.0%} of the machine while a run trained alone: its time may be longer "
-            f"by {share / (1 - share):.0%}."
+            f"Other programs took up to {share:.0%} of the machine while a run trained: its time may be longer by "
+            f"{share / (1 - share):.0%}."
         )
     if any((run.environment().get("jobs") or 1) > 1 for run in study.runs):
         yield "Runs at once slow each other down: their seconds are not those of a run alone."
