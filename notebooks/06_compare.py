@@ -169,16 +169,16 @@ Markdown(to_markdown(pd.DataFrame(rows, columns=columns)))
 # %% [markdown]
 # ## Noise
 #
-# An **A/A test** compares a model with itself: here the untouched one, on 40 items, in bfloat16. Once more in the same
+# An **A/A test** compares a model with itself: here the untouched one, on 24 items, in bfloat16. Once more in the same
 # way; then in other batches, where sums may be rounded in another order; then in float32. **Predict**: how many of the
-# 40 answers turn from right to wrong, or back, in float32?
+# 24 answers turn from right to wrong, or back, in float32?
 
 # %%
 flips = None  # your prediction
 
 # %% tags=["machine"]
 common_sense = slimnb.get_benchmark("workshop_commonsense")
-questions, metrics = common_sense.load(limit=40), common_sense.metrics
+questions, metrics = common_sense.load(limit=24), common_sense.metrics
 loaded = [slimnb.load_model("smollm2-135m", dtype=dtype, device="cpu") for dtype in ("bfloat16", "float32")]
 ask, precise = (partial(evaluate, model, common_sense, questions) for model in loaded)
 once = ask()[0]
@@ -190,13 +190,13 @@ again["in float32"] = evaluation_noise(once, precise()[0], metrics)
 flipped = {way: one["flipped"][common_sense.primary] for way, one in again.items()}
 display(workshop.compare(flips, flipped["in float32"]))
 rows = [(way, flipped[way], f"{one['largest_log_likelihood_difference']:.3f}") for way, one in again.items()]
-Markdown(to_markdown(pd.DataFrame(rows, columns=["asked again", "turned, of 40", "largest change, nats"])))
+Markdown(to_markdown(pd.DataFrame(rows, columns=["asked again", "turned, of 24", "largest change, nats"])))
 
 # %%
 assert flipped["in the same way"] <= 1, (
     "the same question and weights gave other answers: is something drawn at random?"
 )
-assert max(flipped.values()) / 40 < discordant, "the noise is as large as what the runs differ in: judge nothing by it"
+assert max(flipped.values()) / 24 < discordant, "the noise is as large as what the runs differ in: judge nothing by it"
 Markdown(
     f"**Checkpoint passed**: LoRA and QLoRA differ in {discordant:.0%} of the items of {benchmark}, a larger share "
     "than turned here, on another benchmark. Even so, slimnb refuses to compare runs of different precision."

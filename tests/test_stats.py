@@ -383,7 +383,6 @@ def test_holm_by_hand() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.2))
-@settings(max_examples=10)  # statsmodels collects garbage on every call: 20 to 140 ms
 def test_holm_finds_what_stepping_down_finds(p_values: list[float], alpha: float) -> None:
     found, left = set(), sorted(range(len(p_values)), key=p_values.__getitem__)
     while left and p_values[left[0]] * len(left) <= alpha:

@@ -7,6 +7,7 @@ A cell is a training set x benchmark: LoRA's gain against base, and each predict
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -121,11 +122,12 @@ def ceiling(measured: Mapping[Cell, float], errors: Mapping[Cell, float], seed: 
 def _interval(x: np.ndarray, y: np.ndarray, sets: list[np.ndarray], seed: int = 0) -> tuple[float | None, float | None]:
     places = [np.flatnonzero(own) for own in sets]
     random = np.random.default_rng(seed)
+    drawn = Counter(tuple(sorted(one)) for one in random.integers(len(sets), size=(DRAWS, len(sets))).tolist())
     found = []
-    for drawn in random.integers(len(sets), size=(DRAWS, len(sets))):
-        chosen = np.concatenate([places[i] for i in drawn])
-        if len(set(drawn.tolist())) > 1 and (value := rank_correlation(x[chosen], y[chosen])) is not None:
-            found.append(value)
+    for some, times in drawn.items():  # few sets are drawn alike again and again
+        chosen = np.concatenate([places[i] for i in some])
+        if len(set(some)) > 1 and (value := rank_correlation(x[chosen], y[chosen])) is not None:
+            found += [value] * times
     if len(sets) < 3 or not found:
         return None, None
     low, high = np.quantile(found, (0.025, 0.975))
