@@ -370,6 +370,10 @@ else:
     beaten = all(best.correlation > value for value in trivial.values())
     said += ". In this study it is higher than" if beaten else ". It is no higher than the better of"
     said += " these two. The best of several flatters itself, and with so few training sets the order may be chance."
+    errors = {(one.data, name): found.paired.error for one in tuned for name, found in one.changes.items()}
+    if (again := prediction.ceiling({cell: measured[cell] for cell in cells}, errors)) is not None:
+        said += f" Measured again on other items, the gains themselves would correlate with these at about {again:+.2f}"
+        said += ": what a forecast has beyond that is luck." if best.correlation > again else "."
 Markdown(said)
 
 # %% [markdown]
