@@ -218,7 +218,7 @@ def test_predicted_memory_is_drawn_with_its_errors(tmp_path: Path):
     (tmp_path / "memory.json").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     figure = predicted_memory(predictions_frame(tmp_path / "memory.json"))
     assert [(list(trace.x), list(trace.y)) for trace in traces(figure)[:2]] == [([1.0], [1.1]), ([1.0], [0.8])]
-    assert "2 trainings, median error 15.0%, worst 20.0% (m, full)" in alt(figure)
+    assert "2 runs, median error 15.0%, worst 20.0% (m, full)" in alt(figure)
     (tmp_path / "memory.json").write_text('{"cells": [1]}', encoding="utf-8")
     with pytest.raises(SlimnbError, match="not a file of predicted and measured memory"):
         predictions_frame(tmp_path / "memory.json")
