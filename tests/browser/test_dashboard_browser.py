@@ -118,13 +118,13 @@ def test_the_exported_rows_are_the_filtered_ones(open_page: Open, reference: str
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-    assert len(rows) == 9 and {row["change"] for row in rows} == {"broken"}
+    assert len(rows) == 12 and {row["change"] for row in rows} == {"broken"}
     assert all(row["first"] == row["gold"] != row["second"] for row in rows)
     for form, start in (("JSON", "["), ("Markdown", "| id |"), ("LaTeX", r"\begin{tabular}")):
         with page.expect_download() as download:
             page.get_by_role("button", name=form, exact=True).click()
         text = Path(download.value.path()).read_text(encoding="utf-8")
-        assert text.startswith(start) and text.count("broken") >= 9
+        assert text.startswith(start) and text.count("broken") >= 12
 
 
 def test_a_page_opened_from_the_sidebar_keeps_the_choice(open_page: Open, reference: str):
