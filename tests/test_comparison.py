@@ -227,6 +227,13 @@ def test_a_busy_machine_makes_costs_incomparable(make_run: MakeRun) -> None:
     assert costs_differ_in(quiet, busy) == ["other programs took 2% and 31% of the machine"]
 
 
+def test_an_environment_from_elsewhere_breaks_no_cost(make_run: MakeRun) -> None:
+    one, other = make_run("lora"), make_run("qlora")
+    other.record.costs.train_contention = 1.0
+    other.write_environment(other.environment() | {"jobs": "many"})
+    assert costs_differ_in(one, other) == ["other programs took 0% and 100% of the machine"]
+
+
 def test_a_run_beside_it_is_no_other_program(make_run: MakeRun) -> None:
     one, other = make_run("lora"), make_run("qlora")
     for run in (one, other):

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from slimnb.machine.contention import NOTICED
+from slimnb.machine.environment import runs_at_once
 from slimnb.store.records import BenchmarkResult
 from slimnb.store.runs import RunFolder
 
@@ -95,7 +96,7 @@ def _weaknesses(
         others = [field for field in beyond_the_method(first, second) if field != "benchmarks"]
         if others:
             found.append(f"they differ in more than the method: {', '.join(others)}")
-        if len(trained_on([first, second])) > 1 and first.config.training.data == second.config.training.data:
+        if first.config.training.data == second.config.training.data and len(trained_on([first, second])) > 1:
             found.append(f"{first.config.training.data} had other rows when the other was trained")
     return found
 
@@ -123,10 +124,10 @@ def costs_differ_in(first: RunFolder, second: RunFolder) -> list[str]:
             found.append(f"{field} {left} and {right}")
     if any(machine.get("earlier_attempts") for machine in machines):
         found.append("one was trained in several attempts, on different machines or beside others")
-    jobs = [machine.get("jobs", 1) for machine in machines]  # earlier runs were alone, and did not say so
+    jobs = [runs_at_once(machine) for machine in machines]
     if jobs[0] != jobs[1]:
         found.append(f"{jobs[0]} and {jobs[1]} runs at once on the machine")
-    shares = [contention(run) for run in (first, second)]
+    shares = [_others_share(run, at_once) for run, at_once in zip((first, second), jobs, strict=True)]
     if jobs[0] == jobs[1] and max(shares) >= NOTICED:
         found.append(f"other programs took {shares[0]:.0%} and {shares[1]:.0%} of the machine")
     return found
@@ -137,8 +138,11 @@ def contention(run: RunFolder) -> float:
 
     Of the runs at once each has an equal part of it, and what the others do in theirs is no other program's.
     """
-    jobs, others = run.environment().get("jobs") or 1, run.record.costs.train_contention or 0.0
-    return max(0.0, 1 - jobs * (1 - others))
+    return _others_share(run, runs_at_once(run.environment()))
+
+
+def _others_share(run: RunFolder, at_once: int) -> float:
+    return max(0.0, 1 - at_once * (1 - (run.record.costs.train_contention or 0.0)))
 
 
 def config_difference(first: RunFolder, second: RunFolder) -> dict[str, tuple[Any, Any]]:

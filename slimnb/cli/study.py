@@ -190,10 +190,11 @@ def _print_study(runs: "list[RunFolder]", name: str) -> None:
     from slimnb.analysis.guard import contention
     from slimnb.analysis.tables import study_table
     from slimnb.machine.contention import NOTICED
+    from slimnb.machine.environment import runs_at_once
 
     for model in dict.fromkeys(run.config.model for run in runs):  # a base model each
         print_table(study_table([run for run in runs if run.config.model == model], f"Study {name}: {model}"))
-    if (jobs := max(run.environment().get("jobs") or 1 for run in runs)) > 1:
+    if (jobs := max(runs_at_once(run.environment()) for run in runs)) > 1:
         print(f"Up to {jobs} runs shared the machine: seconds are not those of a run alone.")
     if (share := max(map(contention, runs))) >= NOTICED:
         print(f"Other programs took up to {share:.0%} of the machine: seconds are not those of a quiet one.")

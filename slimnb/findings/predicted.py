@@ -42,8 +42,7 @@ def foretold(study: Study) -> Claim:
 
 
 def _foretells(found: list[Judgement], best_possible: float | None) -> Verdict:
-    cells = max(one.cells for one in found)
-    measured = [one for one in found if one.predictor not in TRIVIAL and one.cells == cells]
+    measured = [one for one in _of_all_cells(found) if one.predictor not in TRIVIAL]
     reached = any((one.correlation or 0) >= AIM and (one.low or 0) > 0 for one in measured)
     if reached and (best_possible is None or best_possible >= AIM):
         return "agree"
@@ -98,6 +97,12 @@ def _judgements(study: Study) -> Iterator[tuple[list[Judgement], str, float | No
             yield found, unit, ceiling(measured, errors), scale
 
 
+def _of_all_cells(found: list[Judgement]) -> list[Judgement]:
+    """Those with a number for every cell: correlations over other cells are not held against theirs."""
+    most = max(one.cells for one in found)
+    return [one for one in found if one.cells == most]
+
+
 def _judgement_row(one: Judgement, scale: float) -> dict[str, str]:
     whole = f" ({_signed(one.low)} to {_signed(one.high)})" if one.low is not None else ""
     left_out = "-" if one.left_out is None else f"{_signed(one.left_out[0])} to {_signed(one.left_out[1])}"
@@ -110,9 +115,9 @@ def _judgement_row(one: Judgement, scale: float) -> dict[str, str]:
 
 def _said(found: list[Judgement], unit: str, best_possible: float | None) -> str:
     """What the table comes to, in words, of the predictors that have a number for every cell."""
-    cells = max(one.cells for one in found)
-    fewer = [f"{code(one.predictor)} has {one.cells} of {cells} cells" for one in found if one.cells < cells]
-    known = {one.predictor: one.correlation for one in found if one.correlation is not None and one.cells == cells}
+    whole = _of_all_cells(found)
+    fewer = [f"{code(one.predictor)} has {one.cells} of {whole[0].cells} cells" for one in found if one not in whole]
+    known = {one.predictor: one.correlation for one in whole if one.correlation is not None}
     measured = {name: value for name, value in known.items() if name not in TRIVIAL}
     limit = "" if best_possible is None else (
         f" Measured again on other items, these gains would correlate with themselves at about {best_possible:+.2f}."

@@ -18,6 +18,7 @@ from slimnb.findings.claims import mean_cost
 from slimnb.findings.study import Study
 from slimnb.findings.words import bits, bullets, change, code, gain, join, seeds
 from slimnb.machine.contention import NOTICED
+from slimnb.machine.environment import runs_at_once
 from slimnb.store.runs import RunFolder
 from slimnb.units import duration, gigabytes
 
@@ -195,10 +196,10 @@ def costs(study: Study) -> Iterator[str]:
     share = max(map(contention, study.runs), default=0.0)
     if share >= NOTICED:
         yield (
-            f"Other programs took up to {share:.0%} of the machine while a run trained: its time may be longer by "
-            f"{share / (1 - share):.0%}."
+            f"Other programs took up to {share:.0%} of the machine while a run trained: alone it may take "
+            f"{1 - share:.0%} of its time."
         )
-    if any((run.environment().get("jobs") or 1) > 1 for run in study.runs):
+    if any(runs_at_once(run.environment()) > 1 for run in study.runs):
         yield "Runs at once slow each other down: their seconds are not those of a run alone."
     rows = []
     for one in study.fine_tunes:
@@ -229,8 +230,7 @@ def _machine(run: RunFolder) -> str:
     if not found.get("processor"):
         return "not recorded"
     parts = [found["processor"], f"{found.get('cores')} cores", found.get("accelerator") or "no accelerator"]
-    jobs = found.get("jobs")
-    if isinstance(jobs, int) and jobs > 1:
+    if (jobs := runs_at_once(found)) > 1:
         parts.append(f"{jobs} runs at once")
     return ", ".join(parts)
 

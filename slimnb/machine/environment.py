@@ -53,6 +53,12 @@ def describe() -> dict[str, Any]:
     }
 
 
+def runs_at_once(environment: dict[str, Any]) -> int:
+    """Runs of one study that shared the machine, as an environment.json says; 1 where it does not say so."""
+    jobs = environment.get("jobs")
+    return jobs if isinstance(jobs, int) and jobs > 1 else 1
+
+
 def processor() -> str:
     """The processor's name as the operating system tells it.
 
